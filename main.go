@@ -1,0 +1,32 @@
+// The program packer-plugin-ec2-sysprep is a Packer plugin that turns a customized Windows instance on Amazon EC2 into a
+// sysprepped AMI. Packer starts it; what it does is in provisioner/sysprep and post-processor/ami.
+package main
+
+import (
+	"fmt"
+	"log"
+	"os"
+
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+	"github.com/hashicorp/packer-plugin-sdk/plugin"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/version"
+)
+
+func main() {
+	// The SDK's secret filter is one per process, and nothing sends an external plugin's log through it but this.
+	packersdk.LogSecretFilter.SetOutput(os.Stderr)
+	log.SetOutput(&packersdk.LogSecretFilter)
+
+	if err := components().Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// components is what the plugin offers to Packer.
+func components() *plugin.Set {
+	set := plugin.NewSet()
+	set.SetVersion(version.PluginVersion)
+	return set
+}
