@@ -97,6 +97,9 @@ type SealLimits struct {
 	// Grace is how long the image state may be wrong after Sysprep has gone or
 	// given up.
 	Grace int `json:"grace"`
+	// Stall is how long Sysprep may go on without any sign of life: a change of
+	// its process, its logs' lengths, the image state or the tag.
+	Stall int `json:"stall"`
 	// Total is how long everything from the start to the verdict may take.
 	Total int `json:"total"`
 	// Seen is how long the sealer waits for SeenFile.
@@ -192,6 +195,8 @@ const (
 	ReasonGaveUp = "sysprep-gave-up"
 	// ReasonState: Sysprep has gone and the image state or the tag is not what it must be.
 	ReasonState = "image-state"
+	// ReasonStalled: nothing has moved for Limits.Stall.
+	ReasonStalled = "stalled"
 	// ReasonTimeout: the total limit was reached.
 	ReasonTimeout = "timeout"
 	// ReasonError: the sealer itself failed.

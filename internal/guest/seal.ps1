@@ -264,6 +264,8 @@ function Wait-Seal($Command) {
     $wrongSince = [long]-1
     $rightSince = [long]-1
     $shown = ''
+    $moved = ''
+    $movedAt = $Watch.ElapsedMilliseconds
     while ($true) {
         $now = $Watch.ElapsedMilliseconds
         if ((-not $State.command_ended) -and $Command.HasExited) {
@@ -279,6 +281,11 @@ function Wait-Seal($Command) {
         if ($text -cne $shown) {
             $shown = $text
             Save-State 'command'
+        }
+        $text = $text + '|' + (Get-Length $Plan.error_log) + '|' + (Get-Length $Plan.action_log)
+        if ($text -cne $moved) {
+            $moved = $text
+            $movedAt = $now
         }
         $gone = (-not $State.sysprep_runs) -and ($State.sysprep_seen -or $State.command_ended)
         $right = ($State.image_state -ceq $Plan.image_state) -and $State.tag
@@ -308,6 +315,7 @@ function Wait-Seal($Command) {
             $State.detail = 'the agent ended with code ' + $State.command_code
             return 'sysprep-never-seen'
         }
+        if (($now - $movedAt) -ge ([long]$Plan.limits.stall * 1000)) { return 'stalled' }
         if ($now -ge ([long]$Plan.limits.total * 1000)) { return 'timeout' }
         Start-Sleep -Milliseconds 500
     }
