@@ -51,6 +51,8 @@ var (
 	ErrUnreachable = errors.New("winrm: unreachable")
 	// ErrNotWinRM: what answered is not a WinRM listener.
 	ErrNotWinRM = errors.New("winrm: not a WinRM listener")
+	// errNoAnswer is the cause of a request's own time limit.
+	errNoAnswer = errors.New("no answer in time")
 	// ErrLost: the session with the guest is over although its command had
 	// not ended. It is permanent for the Process that returned it.
 	ErrLost = errors.New("the WinRM session was lost")
@@ -175,10 +177,12 @@ func Classify(err error) Loss {
 	if err == nil {
 		return LossNone
 	}
-	if exchange, ok := errors.AsType[*ExchangeError](err); ok {
+	var exchange *ExchangeError
+	if errors.As(err, &exchange) {
 		return exchange.Loss
 	}
-	if fault, ok := errors.AsType[*Fault](err); ok {
+	var fault *Fault
+	if errors.As(err, &fault) {
 		return fault.loss()
 	}
 	return networkLoss(err)
@@ -190,7 +194,7 @@ func networkLoss(err error) Loss {
 	var timeout interface{ Timeout() bool }
 	var lookup *net.DNSError
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errNoAnswer):
+	case errors.Is(err, context.Canceled), isContextDeadline(err):
 		return LossCancelled
 	case errors.As(err, &certificate):
 		return LossCertificate
@@ -209,6 +213,17 @@ func networkLoss(err error) Loss {
 	return LossOther
 }
 
+// isContextDeadline tells a context's own deadline from the network's
+// timeouts, which claim to be the same.
+func isContextDeadline(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if err == context.DeadlineExceeded { //nolint:errorlint // see above
+			return true
+		}
+	}
+	return false
+}
+
 // isErrno compares with the system's error number, on Windows with Winsock's.
 func isErrno(err error, unix syscall.Errno, winsock uintptr) bool {
 	var errno syscall.Errno
@@ -216,7 +231,8 @@ func isErrno(err error, unix syscall.Errno, winsock uintptr) bool {
 }
 
 // statusLoss tells what an HTTP status without a SOAP answer means.
-func statusLoss(status int) Loss {
+// A 404 is WinRM's when http.sys says it.
+func statusLoss(status int, server string) Loss {
 	switch status {
 	case http.StatusUnauthorized:
 		return LossUnauthorized
@@ -224,8 +240,12 @@ func statusLoss(status int) Loss {
 		return LossForbidden
 	case http.StatusRequestEntityTooLarge:
 		return LossTooLarge
-	case http.StatusServiceUnavailable, http.StatusNotFound:
+	case http.StatusServiceUnavailable:
 		return LossStopping
+	case http.StatusNotFound:
+		if strings.HasPrefix(server, "Microsoft-HTTPAPI") {
+			return LossStopping
+		}
 	}
 	return LossNotWinRM
 }
