@@ -89,6 +89,15 @@ func (g *Guest) Listens() bool { return g.link.Listens() }
 // Drop forgets the connection, so that the next request makes a new one.
 func (g *Guest) Drop() { g.link.Drop() }
 
+// Leftovers is a wildcard of files that the link may leave on the guest, empty
+// when it leaves none.
+func (g *Guest) Leftovers() string {
+	if link, ok := g.link.(interface{ Leftovers() string }); ok {
+		return link.Leftovers()
+	}
+	return ""
+}
+
 // Close ends the conversation.
 func (g *Guest) Close() error { return g.link.Close() }
 

@@ -1,0 +1,194 @@
+// Package launchagent knows the launch agents that AWS puts into its Windows
+// AMIs, as far as sealing an image is concerned: how to recognise one, where
+// it keeps its answer file and scripts, which command makes it run Sysprep,
+// what it writes while it does, and where it logs.
+//
+// An agent is a value behind a small interface, one file each. The package
+// leaves the judgement of what was found to preflight and the sealing itself
+// to generalize. The facts come from the AWS documents on Sysprep with the
+// agents and from the agents' own files.
+package launchagent
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
+)
+
+// Shutdown says who shuts the guest down once it is sealed.
+type Shutdown string
+
+// The ways to shut down.
+const (
+	// ShutdownSealed: the plugin's sealer, after it has seen the seal.
+	ShutdownSealed Shutdown = "sealed"
+	// ShutdownAgent: the agent's own command, whatever it has seen.
+	ShutdownAgent Shutdown = "agent"
+	// ShutdownNone: nobody; the guest stays up for the builder to stop.
+	ShutdownNone Shutdown = "none"
+)
+
+// Script names a batch script of an agent's.
+type Script string
+
+// The scripts.
+const (
+	// BeforeSysprep runs on the build machine just before sysprep.exe.
+	BeforeSysprep Script = "BeforeSysprep.cmd"
+)
+
+// Agent is a launch agent. Paths hold environment variables of the guest, such
+// as %ProgramData%; see Expand.
+type Agent interface {
+	// ID is the agent's name in options and records: "ec2launch-v2".
+	ID() string
+	// Title is its name for people: "EC2Launch v2".
+	Title() string
+	// Program is the file whose presence shows that the agent is installed.
+	// A folder is no sign: migrations leave them behind.
+	Program() string
+	// Supported says that this version of the plugin can seal with the agent.
+	Supported() bool
+	// AnswerFile is the answer file that the agent hands to Sysprep.
+	AnswerFile() string
+	// Script returns where the agent looks for a batch script, and false when
+	// it knows no such script.
+	Script(Script) (path string, ok bool)
+	// Service is the agent's service, which must have ended its work.
+	Service() string
+	// Shutdowns are the ways to shut down that the agent allows, its default first.
+	Shutdowns() []Shutdown
+	// Commands are what makes the agent run Sysprep, the last of them being
+	// the one that does.
+	Commands(Shutdown) []guest.Command
+	// Writes are the files that the agent changes or deletes on its way to
+	// Sysprep, and that have to be put back when Sysprep refuses.
+	Writes() []string
+	// Settings are the registry values that the agent, or the script that it
+	// runs, changes on that way.
+	Settings() []Setting
+	// Restores are programs to run when Sysprep refused, for what is neither
+	// a file nor a registry value.
+	Restores() []Restore
+	// Irreversible says, in words, what the agent changes and nobody can put back.
+	Irreversible() []string
+	// Logs are the agent's logs.
+	Logs() []string
+}
+
+// Setting is a registry value that an agent changes.
+type Setting struct {
+	Path, Name string
+}
+
+// Restore is a program that undoes something. It runs only when the registry
+// value had the given text before.
+type Restore struct {
+	When      Setting
+	Was       string
+	Program   string
+	Arguments string
+}
+
+// All returns the agents in the order in which they are looked for: a migrated
+// machine has the newer one beside the older.
+func All() []Agent { return []Agent{EC2LaunchV2{}, EC2LaunchV1{}, EC2Config{}} }
+
+// ByID returns the agent of that name.
+func ByID(id string) (Agent, bool) {
+	for _, agent := range All() {
+		if agent.ID() == id {
+			return agent, true
+		}
+	}
+	return nil, false
+}
+
+// IDs returns the agents' names, for messages.
+func IDs() []string {
+	var ids []string
+	for _, agent := range All() {
+		ids = append(ids, agent.ID())
+	}
+	return ids
+}
+
+// Expand replaces the environment variables of a guest in a path. folders are
+// those of the guest's Identity.
+func Expand(path string, folders map[string]string) string {
+	for name, value := range folders {
+		if value != "" {
+			path = strings.ReplaceAll(path, "%"+name+"%", value)
+		}
+	}
+	return path
+}
+
+// Found is an agent on a guest.
+type Found struct {
+	Agent
+	// Version is the file version of its program, empty when nobody could tell.
+	Version string
+}
+
+// Search asks a guest which agents it has.
+type Search struct {
+	programs map[string]*guest.Call[guest.Stat]
+}
+
+// NewSearch returns the calls that a survey has to ask.
+func NewSearch() *Search {
+	s := &Search{programs: make(map[string]*guest.Call[guest.Stat])}
+	for _, agent := range All() {
+		s.programs[agent.ID()] = guest.FileStat(agent.Program())
+	}
+	return s
+}
+
+// Calls are the search's calls.
+func (s *Search) Calls() []guest.Asker {
+	var calls []guest.Asker
+	for _, agent := range All() {
+		calls = append(calls, s.programs[agent.ID()])
+	}
+	return calls
+}
+
+// Found returns the agents that are installed, in order.
+func (s *Search) Found() []Found {
+	var found []Found
+	for _, agent := range All() {
+		if stat, err := s.programs[agent.ID()].Answer(); err == nil && stat.Exists && !stat.Folder {
+			found = append(found, Found{Agent: agent, Version: stat.Version})
+		}
+	}
+	return found
+}
+
+// Choose returns the agent to use: the wanted one, or with "auto" the first
+// that is installed.
+func Choose(wanted string, found []Found) (Found, error) {
+	if len(found) == 0 {
+		return Found{}, fmt.Errorf("no launch agent is installed: neither %s", strings.Join(programs(), " nor "))
+	}
+	if wanted == "" || wanted == "auto" {
+		return found[0], nil
+	}
+	var names []string
+	for _, f := range found {
+		if f.ID() == wanted {
+			return f, nil
+		}
+		names = append(names, f.Title())
+	}
+	return Found{}, fmt.Errorf("agent %q is not installed; the guest has %s", wanted, strings.Join(names, " and "))
+}
+
+func programs() []string {
+	var paths []string
+	for _, agent := range All() {
+		paths = append(paths, agent.Program())
+	}
+	return paths
+}

@@ -1,0 +1,100 @@
+package launchagent
+
+import "github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
+
+// EC2LaunchV2 is EC2Launch v2, the agent of the AMIs for Windows Server 2022
+// and 2025 and of the EC2LaunchV2 AMIs for older ones.
+//
+// Its sysprep command waits for its service, resets its run-once state,
+// rewrites the locales in its answer file, turns hibernation off, runs
+// BeforeSysprep.cmd and starts Sysprep; without --shutdown it leaves the
+// machine up. Source: the AWS user guide on EC2Launch v2.
+type EC2LaunchV2 struct{}
+
+const ec2launchV2Data = `%ProgramData%\Amazon\EC2Launch`
+
+// ID implements Agent.
+func (EC2LaunchV2) ID() string { return "ec2launch-v2" }
+
+// Title implements Agent.
+func (EC2LaunchV2) Title() string { return "EC2Launch v2" }
+
+// Program implements Agent.
+func (EC2LaunchV2) Program() string { return `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe` }
+
+// Supported implements Agent.
+func (EC2LaunchV2) Supported() bool { return true }
+
+// AnswerFile implements Agent.
+func (EC2LaunchV2) AnswerFile() string { return ec2launchV2Data + `\sysprep\unattend.xml` }
+
+// Script implements Agent.
+func (EC2LaunchV2) Script(script Script) (string, bool) {
+	if script == BeforeSysprep {
+		return ec2launchV2Data + `\sysprep\BeforeSysprep.cmd`, true
+	}
+	return "", false
+}
+
+// Service implements Agent.
+func (EC2LaunchV2) Service() string { return "Amazon EC2Launch" }
+
+// Shutdowns implements Agent.
+func (EC2LaunchV2) Shutdowns() []Shutdown {
+	return []Shutdown{ShutdownSealed, ShutdownAgent, ShutdownNone}
+}
+
+// Commands implements Agent. The flag --block, which older versions wanted,
+// is deprecated since 2.0.1521 and not given: the sealer waits by itself.
+func (a EC2LaunchV2) Commands(shutdown Shutdown) []guest.Command {
+	arguments := "sysprep"
+	if shutdown == ShutdownAgent {
+		arguments += " --shutdown"
+	}
+	return []guest.Command{
+		{File: a.Program(), Arguments: "validate"},
+		{File: a.Program(), Arguments: arguments},
+	}
+}
+
+// Writes implements Agent.
+func (a EC2LaunchV2) Writes() []string {
+	return []string{
+		a.AnswerFile(),
+		ec2launchV2Data + `\state\.run-once`,
+		ec2launchV2Data + `\state\state.json`,
+		ec2launchV2Data + `\state\previous-state.json`,
+	}
+}
+
+// Settings implements Agent.
+func (EC2LaunchV2) Settings() []Setting { return []Setting{denyRDP, hibernation} }
+
+// Restores implements Agent.
+func (EC2LaunchV2) Restores() []Restore {
+	return []Restore{{When: hibernation, Was: "1", Program: `%windir%\System32\powercfg.exe`, Arguments: "/hibernate on"}}
+}
+
+// Irreversible implements Agent.
+func (EC2LaunchV2) Irreversible() []string {
+	return []string{"the EC2 shortcuts and the wallpaper on desktops, which EC2Launch v2 removes before Sysprep"}
+}
+
+// Logs implements Agent.
+func (EC2LaunchV2) Logs() []string {
+	return []string{
+		ec2launchV2Data + `\log\agent.log`,
+		ec2launchV2Data + `\log\console.log`,
+		ec2launchV2Data + `\log\error.log`,
+		ec2launchV2Data + `\log\err.log`,
+	}
+}
+
+// What every agent's way to Sysprep changes.
+var (
+	// BeforeSysprep.cmd denies remote desktop connections; a guest that was not
+	// sealed must not be left without them.
+	denyRDP = Setting{`HKLM\SYSTEM\CurrentControlSet\Control\Terminal Server`, "fDenyTSConnections"}
+	// Hibernation is turned off.
+	hibernation = Setting{`HKLM\SYSTEM\CurrentControlSet\Control\Power`, "HibernateEnabled"}
+)
