@@ -22,19 +22,20 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(beThePlugin) != "" {
-		if secret := os.Getenv(logSecret); secret != "" {
-			packersdk.LogSecretFilter.Set(secret)
-			// main has run by the time that a component would log: this is the order of things in a build.
-			defer log.Printf("the password is %s", secret)
-		}
-		main()
-		return
+	if os.Getenv(beThePlugin) == "" {
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	secret := os.Getenv(logSecret)
+	if secret != "" {
+		packersdk.LogSecretFilter.Set(secret)
+	}
+	main()
+	if secret != "" {
+		log.Printf("the password is %s", secret) // as a component would, after main has set up the log
+	}
 }
 
-// plugin runs the plugin as Packer would and returns both of its outputs.
+// runPlugin runs the plugin as Packer would and returns both of its outputs.
 func runPlugin(t *testing.T, environment []string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)

@@ -94,17 +94,17 @@ func (n *node) finding(rule, format string, args ...any) finding {
 func (t *text) syntax() []finding {
 	var found []finding
 	var visit func(*node) bool
-	visit = func(n *node) (any bool) {
+	visit = func(n *node) (deeper bool) {
 		for _, c := range n.children {
-			any = visit(c) || any
+			deeper = visit(c) || deeper
 		}
 		switch {
 		case n.missing:
 			found = append(found, n.finding("syntax", "%s is missing", n.kind))
-		case n.failed && !any:
+		case n.failed && !deeper:
 			found = append(found, n.finding("syntax", "cannot be parsed from here: %.40q", t.of(n)))
 		default:
-			return any
+			return deeper
 		}
 		return true
 	}

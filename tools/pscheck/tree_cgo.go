@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"unsafe"
 
 	"github.com/alexaandru/go-sitter-forest/powershell"
 	sitter "github.com/tree-sitter/go-tree-sitter"
@@ -15,7 +14,7 @@ import (
 func parse(source []byte) (*text, error) {
 	parser := sitter.NewParser()
 	defer parser.Close()
-	language := sitter.NewLanguage(unsafe.Pointer(powershell.GetLanguage()))
+	language := sitter.NewLanguage(powershell.GetLanguage())
 	if err := parser.SetLanguage(language); err != nil {
 		return nil, fmt.Errorf("setting up the grammar: %w", err)
 	}
