@@ -201,3 +201,18 @@ func run(t *testing.T, c *direct.Client, line, stdin string) (stdout, stderr str
 	wg.Wait()
 	return stdout, stderr, exitCode
 }
+
+// await waits for something that another goroutine is about to bring about.
+func await(t *testing.T, condition func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it did not come to that in 10 s")
+		}
+	}
+}

@@ -73,7 +73,10 @@ func (c *Client) post(ctx context.Context, action, message string, limit time.Du
 	fail := func(loss Loss, status int, err error) (*reply, error) {
 		return nil, &ExchangeError{Action: action, Loss: loss, HTTPStatus: status, Err: err}
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil && errors.Is(context.Cause(ctx), errNoAnswer):
+		return fail(LossTimeout, 0, errNoAnswer)
+	case ctx.Err() != nil:
 		return fail(LossCancelled, 0, context.Cause(ctx))
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, limit, errNoAnswer)
@@ -92,7 +95,7 @@ func (c *Client) post(ctx context.Context, action, message string, limit time.Du
 	}
 	if err != nil {
 		switch err = explain(plain(err)); {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errNoAnswer):
 			return fail(LossCancelled, 0, context.Cause(ctx))
 		case limited.Err() != nil:
 			return fail(LossTimeout, 0, fmt.Errorf("%w (%s)", errNoAnswer, limit))

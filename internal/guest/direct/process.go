@@ -95,7 +95,7 @@ func (c *Client) command(ctx context.Context, shell, command string) (string, er
 // deleteShell tidies up after a command that could not be started.
 func (c *Client) deleteShell(ctx context.Context, shell string, cause error) {
 	var fault *Fault
-	if !errors.As(cause, &fault) || fault.loss() == LossShellGone {
+	if !errors.As(cause, &fault) {
 		c.abandon(shell)
 		return
 	}
@@ -282,10 +282,7 @@ func (p *Process) Close(limit time.Duration) error {
 }
 
 func (p *Process) tidy(limit time.Duration) error {
-	switch loss := Classify(p.err); {
-	case errors.Is(p.err, ErrLost) && loss == LossShellGone:
-		return nil
-	case errors.Is(p.err, ErrLost):
+	if errors.Is(p.err, ErrLost) {
 		p.client.abandon(p.shell)
 		return p.err
 	}
