@@ -1,0 +1,345 @@
+// Package generalize seals a guest: it composes the sealer's plan, puts the
+// files on the guest, triggers the sealer, watches it and says what came of it.
+//
+// The order is what makes it safe. Staging changes nothing but one new folder.
+// The sealer, which runs on the guest outside the connection, makes the first
+// change only after it has claimed the work, and whoever wants to give up
+// before that claims it first. From then on the guest decides by itself: it
+// shuts down when it has been sealed and puts everything back when it has not,
+// also when nobody can reach it any more. The watch only looks on.
+//
+// The package knows the sealer and the launch agents' lists; what is said about
+// a failure is worked out by diagnosis, and what a verdict means for the image
+// by the provisioner and the post-processor.
+package generalize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/handoff"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
+)
+
+// Where Sysprep leaves its traces. Source: Microsoft's documentation of
+// Sysprep's log files and of the image states.
+const (
+	sysprepFolder = `%windir%\System32\Sysprep`
+	tagFile       = sysprepFolder + `\Sysprep_succeeded.tag`
+	errorLog      = sysprepFolder + `\Panther\setuperr.log`
+	actionLog     = sysprepFolder + `\Panther\setupact.log`
+	setupState    = `HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State`
+
+	// SealedState is the image state that means: generalized, and Windows
+	// Setup will run at the next start.
+	SealedState = "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"
+)
+
+// Staged is a file that replaces one on the guest.
+type Staged struct {
+	// Name is the file's name for people: "answer file".
+	Name string
+	// Path is where it belongs on the guest.
+	Path string
+	Data []byte
+}
+
+// Limits bound the sealing.
+type Limits struct {
+	// Sysprep bounds everything from the trigger to the verdict.
+	Sysprep time.Duration
+	// Stall bounds the time without any sign of life of Sysprep's.
+	Stall time.Duration
+	// Shutdown bounds the time from the verdict to the end of the guest.
+	Shutdown time.Duration
+}
+
+// Job is one sealing of one guest. All fields must be set.
+type Job struct {
+	Guest    *guest.Guest
+	Agent    launchagent.Agent
+	Identity guest.Identity
+	Token    string
+	Shutdown launchagent.Shutdown
+	Files    []Staged
+	Limits   Limits
+	// GiveUp are the expressions of log lines by which Sysprep gives up.
+	GiveUp []string
+	// Say tells the user something, one line; Log is for details.
+	Say, Log func(format string, args ...any)
+	// Note is called at each moment of the timeline.
+	Note func(phase, imageState, note string)
+
+	triggered bool
+	lastPhase string
+}
+
+// Folder is the working folder on the guest.
+func (j *Job) Folder() string {
+	return j.expand(`%ProgramData%\ec2-sysprep-` + j.Token)
+}
+
+// Task is the name of the scheduled task that starts the sealer.
+func (j *Job) Task() string { return "ec2-sysprep-" + j.Token }
+
+func (j *Job) expand(path string) string { return launchagent.Expand(path, j.Identity.Folders) }
+
+func (j *Job) inFolder(name string) string { return j.Folder() + `\` + name }
+
+// original is a file or value as it was before the sealing.
+type original struct {
+	path   string
+	exists bool
+}
+
+// Plan looks at what the sealing will change and returns the sealer's plan:
+// what to do, and what to put back when Sysprep refuses. It changes nothing.
+func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, error) {
+	var paths []string
+	seen := make(map[string]bool)
+	for _, p := range j.Agent.Writes() {
+		paths = appendNew(paths, seen, j.expand(p))
+	}
+	for _, f := range j.Files {
+		paths = appendNew(paths, seen, j.expand(f.Path))
+	}
+	var calls []guest.Asker
+	stats := make([]*guest.Call[guest.Stat], len(paths))
+	for i, p := range paths {
+		stats[i] = guest.FileStat(p)
+		calls = append(calls, stats[i])
+	}
+	settings := j.Agent.Settings()
+	values := make([]*guest.Call[guest.Value], len(settings))
+	for i, s := range settings {
+		values[i] = guest.RegistryValue(s.Path, s.Name)
+		calls = append(calls, values[i])
+	}
+	if err := j.Guest.Ask(ctx, calls...); err != nil {
+		return nil, err
+	}
+
+	plan := &guest.SealPlan{
+		Version: guest.ProtocolVersion, Token: j.Token, Folder: j.Folder(), Task: j.Task(),
+		Generalize: true, Process: "sysprep", ImageState: SealedState,
+		Tag: j.expand(tagFile), ErrorLog: j.expand(errorLog), ActionLog: j.expand(actionLog),
+		GiveUp:   j.GiveUp,
+		Shutdown: string(j.Shutdown),
+		Limits: guest.SealLimits{
+			Appear: 120, Grace: 20, Seen: 15,
+			Stall: seconds(j.Limits.Stall), Total: seconds(j.Limits.Sysprep),
+		},
+		ConsoleSealed: handoff.ConsoleLine(j.Token, "sealed"),
+		ConsoleFailed: handoff.ConsoleLine(j.Token, "failed"),
+	}
+	for i, stat := range stats {
+		found, err := stat.Answer()
+		if err != nil {
+			return nil, fmt.Errorf("looking at %s on the guest: %w", paths[i], err)
+		}
+		kept := j.inFolder(fmt.Sprintf(`kept\%d`, i+1))
+		if found.Exists {
+			plan.Apply = append(plan.Apply, guest.Act{Act: guest.ActCopy, From: paths[i], Path: kept})
+			plan.Failed = append(plan.Failed, guest.Act{Act: guest.ActCopy, From: kept, Path: paths[i]})
+		} else {
+			plan.Failed = append(plan.Failed, guest.Act{Act: guest.ActDelete, Path: paths[i]})
+		}
+	}
+	for i, f := range j.Files {
+		plan.Apply = append(plan.Apply, guest.Act{Act: guest.ActCopy, From: j.stagedPath(i), Path: j.expand(f.Path)})
+	}
+	for i, s := range settings {
+		value, err := values[i].Answer()
+		if err != nil {
+			return nil, fmt.Errorf("reading %s!%s on the guest: %w", s.Path, s.Name, err)
+		}
+		plan.Failed = append(plan.Failed, guest.Act{Act: guest.ActRegistry, Path: s.Path, Name: s.Name, Set: &value})
+		for _, restore := range j.Agent.Restores() {
+			if restore.When == s && value.Exists && value.Text == restore.Was {
+				plan.Failed = append(plan.Failed, guest.Act{
+					Act: guest.ActRun, Path: j.expand(restore.Program), Arguments: restore.Arguments, Seconds: 60,
+				})
+			}
+		}
+	}
+	for _, command := range j.Agent.Commands(j.Shutdown) {
+		plan.Commands = append(plan.Commands, guest.Command{File: j.expand(command.File), Arguments: command.Arguments})
+	}
+	if leftovers := j.Guest.Leftovers(); leftovers != "" {
+		plan.Sealed = append(plan.Sealed, guest.Act{
+			Act: guest.ActRun, Path: j.expand(`%windir%\System32\cmd.exe`), Arguments: `/d /c del /q "` + leftovers + `"`, Seconds: 30,
+		})
+	}
+	plan.Sealed = append(plan.Sealed, guest.Act{Act: guest.ActDeleteFolder, Path: j.Folder()})
+	return plan, nil
+}
+
+func appendNew(paths []string, seen map[string]bool, path string) []string {
+	key := strings.ToLower(path)
+	if seen[key] {
+		return paths
+	}
+	seen[key] = true
+	return append(paths, path)
+}
+
+func seconds(d time.Duration) int { return max(1, int(d/time.Second)) }
+
+// stagedPath is where the i-th file waits for the sealer.
+func (j *Job) stagedPath(i int) string {
+	return j.inFolder(fmt.Sprintf(`staged\%d%s`, i+1, path.Ext(strings.ReplaceAll(j.Files[i].Path, `\`, "/"))))
+}
+
+// Stage puts the sealer, its plan and all files into the working folder, in
+// one push, and has the guest confirm the hash of each. Nothing else on the
+// guest changes.
+func (j *Job) Stage(ctx context.Context, plan *guest.SealPlan) ([]handoff.File, error) {
+	encoded, err := plan.Encode()
+	if err != nil {
+		return nil, err
+	}
+	type upload struct {
+		path string
+		data []byte
+	}
+	uploads := []upload{{j.inFolder(guest.ScriptFile), []byte(guest.SealScript)}, {j.inFolder(guest.PlanFile), encoded}}
+	for i, f := range j.Files {
+		uploads = append(uploads, upload{j.stagedPath(i), f.Data})
+	}
+	calls := []guest.Asker{guest.PrivateFolder(j.Folder()), guest.PrivateFolder(j.inFolder("staged")), guest.PrivateFolder(j.inFolder("kept"))}
+	type confirmation struct {
+		upload
+		last *guest.Call[guest.Written]
+	}
+	var confirmations []confirmation
+	for _, u := range uploads {
+		pieces := guest.FileWrite(u.path, u.data)
+		for _, piece := range pieces {
+			calls = append(calls, piece)
+		}
+		confirmations = append(confirmations, confirmation{u, pieces[len(pieces)-1]})
+	}
+	if err := j.Guest.Ask(ctx, calls...); err != nil {
+		return nil, err
+	}
+	for _, call := range calls[:3] {
+		if _, err := call.(*guest.Call[guest.Changed]).Answer(); err != nil {
+			return nil, fmt.Errorf("making the working folder %s on the guest: %w", j.Folder(), err)
+		}
+	}
+	var files []handoff.File
+	for _, c := range confirmations {
+		written, err := c.last.Answer()
+		if err != nil {
+			return nil, fmt.Errorf("writing %s on the guest: %w", c.path, err)
+		}
+		files = append(files, handoff.File{Path: c.path, SHA256: written.SHA256, Size: written.Size})
+	}
+	return files, nil
+}
+
+// CallOff gives the sealing up before the sealer has begun. It returns false
+// when the sealer was faster: then the guest goes on by itself.
+func (j *Job) CallOff(ctx context.Context) (bool, error) {
+	if j.triggered {
+		claim := guest.FileCreate(j.inFolder(guest.ClaimFile), []byte(guest.ClaimCalledOff))
+		if err := j.Guest.Ask(ctx, claim); err != nil {
+			return false, err
+		}
+		if _, err := claim.Answer(); err != nil {
+			if guest.IsKind(err, guest.KindConflict) {
+				return false, nil
+			}
+			return false, err
+		}
+	}
+	return true, j.Clean(ctx)
+}
+
+// Clean deletes the working folder and the task.
+func (j *Job) Clean(ctx context.Context) error {
+	remove := guest.FileDelete(j.Folder(), true)
+	calls := []guest.Asker{remove}
+	if j.triggered {
+		calls = append(calls, guest.DeleteTask(j.Task()))
+	}
+	if err := j.Guest.Ask(ctx, calls...); err != nil {
+		return err
+	}
+	_, err := remove.Answer()
+	if err != nil {
+		return fmt.Errorf("deleting the working folder %s on the guest: %w", j.Folder(), err)
+	}
+	return nil
+}
+
+// confirmLimit is how long the sealer may take to show that it runs.
+const confirmLimit = 30 * time.Second
+
+// ErrNotStarted says that the sealer could not be started, or did not show
+// that it runs, and that it has been called off: nothing was changed.
+var ErrNotStarted = errors.New("the sealer did not start")
+
+// Trigger starts the sealer outside the connection, by a scheduled task of the
+// connecting user's, or where that is refused by WMI, and waits until it shows
+// that it runs. confirmed is false when the guest was lost in between: the
+// sealer may run. An error that is ErrNotStarted means that nothing was changed.
+func (j *Job) Trigger(ctx context.Context) (confirmed bool, err error) {
+	file, arguments := guest.Starter(j.Folder(), j.expand("%windir%"))
+	var refusals []string
+	for _, via := range []string{guest.ViaTask, guest.ViaCIM} {
+		start := guest.Start(guest.StartArgs{
+			Via: via, Name: j.Task(), File: file, Arguments: arguments, Folder: j.expand(`%windir%`),
+		})
+		j.triggered = true
+		if err := j.Guest.Ask(ctx, start); err != nil {
+			return false, err
+		}
+		if _, err := start.Answer(); err != nil && !errors.Is(err, guest.ErrUnknown) {
+			refusals = append(refusals, via+": "+err.Error())
+			j.Log("starting the sealer by %s: %s", via, err)
+			continue
+		}
+		started, err := j.confirm(ctx)
+		if err != nil {
+			return false, err
+		}
+		if started {
+			return true, nil
+		}
+		refusals = append(refusals, fmt.Sprintf("%s: it was started and showed nothing within %s", via, confirmLimit))
+	}
+	off, err := j.CallOff(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !off {
+		return true, nil
+	}
+	return false, fmt.Errorf("%w: %s", ErrNotStarted, strings.Join(refusals, "; "))
+}
+
+// confirm waits for the sealer's state file.
+func (j *Job) confirm(ctx context.Context) (bool, error) {
+	found := false
+	err := j.Guest.Follow(ctx, guest.FollowArgs{
+		Milliseconds: 500, Heartbeat: 10_000, Limit: confirmLimit.Milliseconds(),
+		Documents: []string{j.inFolder(guest.StateFile)},
+	}, func(e guest.Event) bool {
+		for _, document := range e.Documents {
+			if state, err := guest.ParseSealState(document.Data); err == nil && state.Token == j.Token {
+				found = true
+			}
+		}
+		return !found
+	})
+	if found {
+		return true, nil
+	}
+	return false, err
+}
