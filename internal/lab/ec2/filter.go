@@ -162,23 +162,28 @@ func tagProperty(name string, tags map[string]string) ([]string, bool) {
 // wildcard compares a filter's value with a text: * stands for any characters,
 // ? for one, a backslash takes the special meaning away. Case matters.
 func wildcard(pattern, text string) bool {
-	if pattern == "" {
-		return text == ""
-	}
-	switch pattern[0] {
-	case '*':
-		for i := 0; i <= len(text); i++ {
-			if wildcard(pattern[1:], text[i:]) {
-				return true
+	p, t := 0, 0
+	star, from := -1, 0 // the last * and where in text it ends so far
+	for t < len(text) {
+		literal, width := byte(0), 0
+		if p < len(pattern) {
+			literal, width = pattern[p], 1
+			if literal == '\\' && p+1 < len(pattern) {
+				literal, width = pattern[p+1], 2
 			}
 		}
-		return false
-	case '?':
-		return text != "" && wildcard(pattern[1:], text[1:])
-	case '\\':
-		if len(pattern) > 1 {
-			pattern = pattern[1:]
+		switch {
+		case width == 1 && literal == '*':
+			star, from = p, t
+			p++
+		case width > 0 && (literal == text[t] || width == 1 && literal == '?'):
+			p, t = p+width, t+1
+		case star >= 0:
+			from++
+			p, t = star+1, from
+		default:
+			return false
 		}
 	}
-	return text != "" && pattern[0] == text[0] && wildcard(pattern[1:], text[1:])
+	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -1,6 +1,12 @@
 package ec2
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
+
+// Actions returns the names of the EC2 operations that a [Server] has, sorted.
+func Actions() []string { return slices.Sorted(maps.Keys(operations())) }
 
 // operations is the table of all actions. Parameters are named as they travel,
 // with # for an index.
@@ -14,10 +20,10 @@ func operations() map[string]operation {
 		"BlockDeviceMapping.#.Ebs.VolumeSize", "BlockDeviceMapping.#.Ebs.VolumeType", "BlockDeviceMapping.#.Ebs.KmsKeyId",
 		"BlockDeviceMapping.#.Ebs.Throughput", "BlockDeviceMapping.#.Ebs.Encrypted",
 	}
-	permissions := func(name string) []string {
+	permissions := func(name string, grantees ...string) []string {
 		var all []string
 		for _, verb := range []string{"Add", "Remove"} {
-			for _, field := range []string{"UserId", "Group", "OrganizationArn", "OrganizationalUnitArn"} {
+			for _, field := range grantees {
 				all = append(all, name+"."+verb+".#."+field)
 			}
 		}
@@ -80,7 +86,7 @@ func operations() map[string]operation {
 		"CopyImage": with(of("SourceImageId", copyImage, slices.Concat([]string{
 			"SourceRegion", "Name", "Description", "Encrypted", "KmsKeyId", "ClientToken", "CopyImageTags", "SnapshotCopyCompletionDurationMinutes",
 		}, tagSpecs)...), "SourceRegion", "Name"),
-		"ModifyImageAttribute": of("ImageId", modifyImageAttribute, slices.Concat(permissions("LaunchPermission"), []string{
+		"ModifyImageAttribute": of("ImageId", modifyImageAttribute, slices.Concat(permissions("LaunchPermission", "UserId", "Group", "OrganizationArn", "OrganizationalUnitArn"), []string{
 			"Description.Value", "ImdsSupport.Value", "Value", "OrganizationArn.#", "OrganizationalUnitArn.#",
 		})...),
 		"DeregisterImage":                      of("ImageId", deregisterImage, "DeleteAssociatedSnapshots"),
@@ -89,7 +95,7 @@ func operations() map[string]operation {
 		"EnableImageDeregistrationProtection":  of("ImageId", enableImageDeregistrationProtection, "WithCooldown"),
 		"DisableImageDeregistrationProtection": of("ImageId", disableImageDeregistrationProtection),
 
-		"ModifySnapshotAttribute": of("SnapshotId", modifySnapshotAttribute, permissions("CreateVolumePermission")...),
+		"ModifySnapshotAttribute": of("SnapshotId", modifySnapshotAttribute, permissions("CreateVolumePermission", "UserId", "Group")...),
 		"DeleteSnapshot":          of("SnapshotId", deleteSnapshot),
 
 		"CreateTags": {
