@@ -155,7 +155,7 @@ func (m *Maker) Resumes() (string, error) {
 			Next:    "give require_proof = false to go on with it",
 		}
 	case kind == handoff.ProofNotGeneralized && m.Demand.Generalized:
-		return "", m.notGeneralized()
+		return "", notGeneralized(m.InstanceID)
 	}
 	m.say("Carrying on with %s, which an earlier run had made of instance %s (journal: %s)", j.ImageID, m.InstanceID, j.Path())
 	return j.ImageID, nil

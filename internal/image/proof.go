@@ -51,12 +51,11 @@ func (m *Maker) Prove(ctx context.Context, record *handoff.Record, stop *Stop) e
 	if failure := m.startedAgain(record, stop.Instance); failure != nil {
 		return failure
 	}
-	if record.Stage == handoff.StageRefused {
-		return m.refused(record)
+	proof, why, err := recordedProof(record, m.Demand)
+	if err != nil {
+		return err
 	}
-	proof, why := recordedProof(record)
 	if proof == nil && why == "" {
-		var err error
 		proof, why, err = m.proofFromEC2(ctx, record, stop)
 		if err != nil {
 			return err
@@ -64,15 +63,11 @@ func (m *Maker) Prove(ctx context.Context, record *handoff.Record, stop *Stop) e
 	}
 	switch {
 	case proof == nil && m.Demand.Proof:
-		return &Failure{
-			Code:    CodeUnproven,
-			Problem: fmt.Sprintf("nothing proves that instance %s was sealed: %s", m.InstanceID, why),
-			Next:    "start the instance and seal it again with the provisioner ec2-sysprep; or give require_proof = false when you know that it is sealed",
-		}
+		return unprovenFailure(m.InstanceID, why)
 	case proof == nil:
 		return m.unproven(why)
 	case proof.Kind == handoff.ProofNotGeneralized && m.Demand.Generalized:
-		return m.notGeneralized()
+		return notGeneralized(m.InstanceID)
 	}
 	m.say("Instance %s may become an AMI, proof: %s", m.InstanceID, describeProof(*proof))
 	return m.Journal.proven(time.Now(), *proof)
@@ -86,11 +81,28 @@ func (m *Maker) unproven(why string) error {
 	return m.Journal.proven(time.Now(), proof)
 }
 
+// unprovenFailure is the failure of a guest that nothing proves sealed.
+func unprovenFailure(instanceID, why string) error {
+	return &Failure{
+		Code:    CodeUnproven,
+		Problem: fmt.Sprintf("nothing proves that instance %s was sealed: %s", orSome(instanceID), why),
+		Next:    "start the instance and seal it again with the provisioner ec2-sysprep; or give require_proof = false when you know that it is sealed",
+	}
+}
+
+// orSome is the instance's id, or a word for one that nobody knows.
+func orSome(instanceID string) string {
+	if instanceID == "" {
+		return "(id not known)"
+	}
+	return instanceID
+}
+
 // notGeneralized is the failure of a guest that was shut down without Sysprep.
-func (m *Maker) notGeneralized() error {
+func notGeneralized(instanceID string) error {
 	return &Failure{
 		Code:    CodeNotGeneralized,
-		Problem: fmt.Sprintf(`instance %s was shut down without Sysprep (action = "shutdown"), so every copy of its AMI would have the same identity`, m.InstanceID),
+		Problem: fmt.Sprintf(`instance %s was shut down without Sysprep (action = "shutdown"), so every copy of its AMI would have the same identity`, orSome(instanceID)),
 		Next:    "give generalized = false in the post-processor when that is what you want",
 	}
 }
@@ -106,19 +118,57 @@ func describeProof(proof handoff.Proof) string {
 	return fmt.Sprintf("%s (%s, %s)", proof.Kind, text, proof.SeenAt.UTC().Format(time.RFC3339))
 }
 
+// CheckRecord tells from the record alone that the instance must not become an
+// AMI, before anybody waits for its stop. The record may be nil.
+func CheckRecord(record *handoff.Record, demand Demand) error {
+	if record == nil {
+		return nil
+	}
+	proof, why, err := recordedProof(record, demand)
+	switch {
+	case err != nil:
+		return err
+	case proof == nil && why != "" && demand.Proof:
+		return unprovenFailure(record.InstanceID, why)
+	}
+	return nil
+}
+
+// RecordedProof returns the proof that the record itself holds, for an AMI that
+// a builder made and whose instance is gone. It is an error when there is none.
+func RecordedProof(record *handoff.Record, demand Demand) (*handoff.Proof, error) {
+	proof, why, err := recordedProof(record, demand)
+	switch {
+	case err != nil:
+		return nil, err
+	case proof != nil:
+		return proof, nil
+	case why == "":
+		why = fmt.Sprintf("the record ends at the stage %q without a proof", record.Stage)
+	}
+	return nil, unprovenFailure(record.InstanceID, why)
+}
+
 // recordedProof returns the proof that the provisioner recorded. Without one it
-// says why there can be none, or nothing when EC2 may still tell.
-func recordedProof(record *handoff.Record) (*handoff.Proof, string) {
+// says why there can be none, or nothing when EC2 may still tell. A guest that
+// Sysprep refused is an error whatever is demanded.
+func recordedProof(record *handoff.Record, demand Demand) (*handoff.Proof, string, error) {
 	switch record.Stage {
+	case handoff.StageRefused:
+		return nil, "", refused(record)
 	case handoff.StagePlanned, handoff.StageStaged:
-		return nil, fmt.Sprintf("the record ends at the stage %q, so the sealer was never started", record.Stage)
+		return nil, fmt.Sprintf("the record ends at the stage %q, so the sealer was never started", record.Stage), nil
 	}
 	proof := record.Proof
-	if proof == nil {
-		return nil, ""
-	}
-	if proof.Kind != handoff.ProofSeen {
-		return proof, ""
+	switch {
+	case proof == nil && record.Action == "shutdown" && demand.Generalized:
+		return nil, "", notGeneralized(record.InstanceID)
+	case proof == nil:
+		return nil, "", nil
+	case proof.Kind == handoff.ProofNotGeneralized && demand.Generalized:
+		return nil, "", notGeneralized(record.InstanceID)
+	case proof.Kind != handoff.ProofSeen:
+		return proof, "", nil
 	}
 	var missing []string
 	if proof.ImageState != sealedState {
@@ -131,9 +181,9 @@ func recordedProof(record *handoff.Record) (*handoff.Proof, string) {
 		missing = append(missing, "sysprep.exe was not seen to end")
 	}
 	if len(missing) > 0 {
-		return nil, "the record's proof is incomplete: " + strings.Join(missing, ", ")
+		return nil, "the record's proof is incomplete: " + strings.Join(missing, ", "), nil
 	}
-	return proof, ""
+	return proof, "", nil
 }
 
 // proofFromEC2 looks for what EC2 can prove after the verdict was lost: the
@@ -192,7 +242,7 @@ func shutdownProof(record *handoff.Record, stop *Stop) (*handoff.Proof, string) 
 }
 
 // refused is the failure of a guest that Sysprep did not seal.
-func (m *Maker) refused(record *handoff.Record) error {
+func refused(record *handoff.Record) error {
 	why := "the provisioner saw it"
 	if n := len(record.Timeline); n > 0 && record.Timeline[n-1].Note != "" {
 		why = record.Timeline[n-1].Note
@@ -200,7 +250,7 @@ func (m *Maker) refused(record *handoff.Record) error {
 	return &Failure{
 		Code:    CodeRefused,
 		Final:   true,
-		Problem: fmt.Sprintf("Sysprep did not seal instance %s (%s), and no AMI is made of it", m.InstanceID, why),
+		Problem: fmt.Sprintf("Sysprep did not seal instance %s (%s), and no AMI is made of it", orSome(record.InstanceID), why),
 		Next:    "put the cause right on the guest and run the template with the provisioner ec2-sysprep again",
 	}
 }

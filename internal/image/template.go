@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/version"
 )
 
 // Template is what a template of shape C needs: it takes the stopped instance,
@@ -37,7 +39,7 @@ func (t Template) HCL() string {
   required_plugins {
     ec2-sysprep = {
       source  = "github.com/golden-ami/ec2-sysprep"
-      version = ">= 0.1.0"
+      version = ">= ` + version.Version + `"
     }
   }
 }
