@@ -57,12 +57,11 @@ func (h *hangable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // client returns an SDK client of a region that does not retry.
 func client(s *ec2.Server, region string, change ...func(*sdk.Options)) *sdk.Client {
 	return sdk.New(sdk.Options{
-		Region:           region,
-		BaseEndpoint:     aws.String("http://ec2.lab.test"),
-		Credentials:      credentials.NewStaticCredentialsProvider("AKIALAB", "secret", ""),
-		HTTPClient:       wire{s},
-		RetryMaxAttempts: 1,
-		Retryer:          aws.NopRetryer{},
+		Region:       region,
+		BaseEndpoint: aws.String("http://ec2.lab.test"),
+		Credentials:  credentials.NewStaticCredentialsProvider("AKIALAB", "secret", ""),
+		HTTPClient:   wire{s},
+		Retryer:      aws.NopRetryer{},
 	}, change...)
 }
 
