@@ -72,7 +72,7 @@ func Append(kind Kind, shipped []byte, commands []string) ([]byte, error) {
 	if wide(shipped) {
 		return nil, fmt.Errorf("appending to %s: the script on the guest is UTF-16, which cmd.exe cannot run; replace it", kind)
 	}
-	lines := splitLines(bytes.TrimPrefix(shipped, bom))
+	lines := closed(splitLines(bytes.TrimPrefix(shipped, bom)))
 	at, err := placeForMore(lines)
 	if err != nil {
 		return nil, fmt.Errorf("appending to %s: %w", kind, err)
@@ -106,7 +106,7 @@ func Replace(name string, data []byte) ([]byte, error) {
 		}
 	}
 	if balanced(lines) && !endsItself(lines) {
-		lines = append(lines, exitLine)
+		lines = append(closed(lines), exitLine)
 	}
 	return join(lines), nil
 }

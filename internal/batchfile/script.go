@@ -65,6 +65,15 @@ func continues(line string) bool {
 	return (len(line)-len(strings.TrimRight(line, "^")))%2 == 1
 }
 
+// closed gives a script whose last line ends in a joining ^ an empty line to
+// join, so that more lines can follow.
+func closed(lines []string) []string {
+	if n := len(lines); n > 0 && continues(lines[n-1]) && !commentLine.MatchString(lines[n-1]) {
+		return append(lines[:n:n], "")
+	}
+	return lines
+}
+
 // parentheses is how many more are opened than closed outside quotes.
 func parentheses(text string) int {
 	n, quoted := 0, false
@@ -113,9 +122,6 @@ func placeForMore(lines []string) (int, error) {
 		case lateEnding.MatchString(s.text):
 			return 0, fmt.Errorf("line %d of the script on the guest ends it behind another command, so commands appended to it would not run; replace the script by one of your own", s.first+1)
 		}
-	}
-	if n := len(lines); n > 0 && continues(lines[n-1]) && !commentLine.MatchString(lines[n-1]) {
-		return 0, errors.New("the script on the guest ends in ^, so a command appended to it would become part of its last one; replace the script by one of your own")
 	}
 	if !balanced(lines) {
 		return 0, errors.New("the script on the guest leaves a parenthesis open, so commands appended to it would become part of it; replace the script by one of your own")
