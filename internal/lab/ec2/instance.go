@@ -91,6 +91,7 @@ type instance struct {
 	reservation string
 	launchIndex int
 	token       string
+	metadata    metadataOptions
 	behaviors   map[string]string // attributes that are stored and shown only
 	// next is the state that follows at the moment until.
 	until time.Time
@@ -101,6 +102,12 @@ type instance struct {
 	powered        bool
 	volumes        []*volume
 	posts          []consolePost
+}
+
+// metadataOptions say how an instance answers on its metadata service.
+type metadataOptions struct {
+	tokens, endpoint string
+	hops             int
 }
 
 // AddInstance adds an instance that somebody has launched earlier, and returns

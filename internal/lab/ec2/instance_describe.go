@@ -159,7 +159,7 @@ func (r *request) instanceXML(i *instance) instanceXML {
 	if x.PublicIP != "" {
 		x.DNSName = dnsName("ec2-", x.PublicIP, publicDomain(i.Region))
 	}
-	x.MetadataOptions = &metadataOptionsXML{State: "applied", HTTPTokens: "required", HopLimit: 2, HTTPEndpoint: "enabled"}
+	x.MetadataOptions = i.metadata.xml()
 	if i.Profile != "" {
 		x.Profile = &profileXML{Arn: i.Profile, ID: "AIPA" + strings.ToUpper(r.server.digest("profile", i.Profile)[:17])}
 	}
@@ -167,6 +167,21 @@ func (r *request) instanceXML(i *instance) instanceXML {
 		x.Devices.Items = append(x.Devices.Items, attachedXML{Device: v.Device, EBS: ebsAttachmentXML{
 			VolumeID: v.ID, Status: "attached", AttachTime: formatTime(v.created), DeleteOnTermination: !v.KeepOnTermination,
 		}})
+	}
+	return x
+}
+
+// xml shows the metadata options; what nobody has set has the API's default.
+func (m metadataOptions) xml() *metadataOptionsXML {
+	x := &metadataOptionsXML{State: "applied", HTTPTokens: m.tokens, HopLimit: m.hops, HTTPEndpoint: m.endpoint}
+	if x.HTTPTokens == "" {
+		x.HTTPTokens = "optional"
+	}
+	if x.HTTPEndpoint == "" {
+		x.HTTPEndpoint = "enabled"
+	}
+	if x.HopLimit == 0 {
+		x.HopLimit = 1
 	}
 	return x
 }

@@ -214,6 +214,10 @@ func (r *request) runNew(count int) (string, *Error) {
 	if in.DisableAPITermination, err = r.params.boolean("DisableApiTermination"); err != nil {
 		return "", err
 	}
+	metadata, err := readMetadataOptions(r.params.under("MetadataOptions"), im.IMDSSupport)
+	if err != nil {
+		return "", err
+	}
 	if r.params.get("InstanceMarketOptions.MarketType") == "spot" {
 		in.Lifecycle = "spot"
 	}
@@ -236,10 +240,38 @@ func (r *request) runNew(count int) (string, *Error) {
 			reservation = i.reservation
 		}
 		i.reservation, i.launchIndex, i.token = reservation, n, r.params.get("ClientToken")
+		i.metadata = metadata
 		r.server.boot(i, r.now)
 	}
 	im.launched = r.now
 	return reservation, nil
+}
+
+// readMetadataOptions reads what a request says about the metadata service. An
+// image with IMDS support v2.0 brings tokens and a limit of two hops along.
+func readMetadataOptions(p params, imdsSupport string) (metadataOptions, *Error) {
+	var m metadataOptions
+	if imdsSupport == "v2.0" {
+		m = metadataOptions{tokens: "required", hops: 2}
+	}
+	for _, field := range []struct {
+		name    string
+		value   *string
+		allowed []string
+	}{
+		{"HttpTokens", &m.tokens, []string{"optional", "required"}},
+		{"HttpEndpoint", &m.endpoint, []string{"disabled", "enabled"}},
+	} {
+		if given := p.get(field.name); given != "" {
+			if !slices.Contains(field.allowed, given) {
+				return m, invalidValue(field.name, given, "Expecting "+strings.Join(field.allowed, " or ")+".")
+			}
+			*field.value = given
+		}
+	}
+	var err *Error
+	m.hops, err = p.number("HttpPutResponseHopLimit", m.hops)
+	return m, err
 }
 
 // boot starts a new instance, after its machine was asked for.
