@@ -88,11 +88,17 @@ func (m *Maker) say(format string, args ...any) {
 	}
 }
 
-// pause blocks for the interval plus up to a tenth of it, so that builds which
-// began together do not ask together. It is never shorter than the interval:
-// EC2 is asked at most once in it. It returns ctx's error when ctx is done.
+// pause blocks until the next question is due, or until ctx is done, whose
+// error it then returns.
 func pause(ctx context.Context, interval time.Duration) error {
-	return sleep(ctx, interval+time.Duration(rand.Float64()*float64(interval)/10))
+	return sleep(ctx, jittered(interval, rand.Float64()))
+}
+
+// jittered is the interval plus up to a tenth of it, so that builds which began
+// together do not ask together; random is from 0 to 1. It is never shorter than
+// the interval: EC2 is asked at most once in it.
+func jittered(interval time.Duration, random float64) time.Duration {
+	return interval + time.Duration(random*float64(interval)/10)
 }
 
 // sleep blocks for d, or until ctx is done, whose error it then returns.

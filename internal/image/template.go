@@ -53,39 +53,29 @@ build {
 
   post-processor "ec2-sysprep-ami" {
 `)
-	var lines [][2]string
-	text := func(name, value string) {
-		if value != "" {
-			lines = append(lines, [2]string{name, quote(value)})
+	lines := [][2]string{
+		{"instance_id", t.InstanceID},
+		{"region", t.Region},
+		{"profile", t.Profile},
+		{"record_path", t.RecordPath},
+		{"journal_path", t.JournalPath},
+		{"ami_name", t.Name},
+		{"ami_description", t.Description},
+	}
+	for i, line := range lines {
+		if line[1] != "" {
+			lines[i][1] = quote(line[1])
 		}
 	}
-	table := func(name string, values map[string]string) {
-		if len(values) > 0 {
-			lines = append(lines, [2]string{name, object(values)})
-		}
-	}
-	text("instance_id", t.InstanceID)
-	text("region", t.Region)
-	text("profile", t.Profile)
-	text("record_path", t.RecordPath)
-	text("journal_path", t.JournalPath)
-	text("ami_name", t.Name)
-	text("ami_description", t.Description)
-	table("tags", t.Tags)
-	table("snapshot_tags", t.SnapshotTags)
 	if t.CaptureUnproven {
 		lines = append(lines, [2]string{"require_proof", "false"})
 	}
 	if t.NotGeneralized {
 		lines = append(lines, [2]string{"generalized", "false"})
 	}
-	width := 0
-	for _, line := range lines {
-		width = max(width, len(line[0]))
-	}
-	for _, line := range lines {
-		b.WriteString("    " + line[0] + strings.Repeat(" ", width-len(line[0])) + " = " + line[1] + "\n")
-	}
+	writeAligned(&b, "    ", lines)
+	writeObject(&b, "tags", t.Tags)
+	writeObject(&b, "snapshot_tags", t.SnapshotTags)
 	if t.OwnCredentials {
 		b.WriteString("    # Put the options for your credentials here, as in the first template.\n")
 	}
@@ -93,15 +83,35 @@ build {
 	return b.String()
 }
 
-// object is a map of strings in HCL, in the order of the keys.
-func object(values map[string]string) string {
-	var b strings.Builder
-	b.WriteString("{\n")
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		b.WriteString("      " + quote(key) + " = " + quote(values[key]) + "\n")
+// writeAligned writes attributes as packer fmt would. Those without a value
+// stay out.
+func writeAligned(b *strings.Builder, indent string, lines [][2]string) {
+	width := 0
+	for _, line := range lines {
+		if line[1] != "" {
+			width = max(width, len(line[0]))
+		}
 	}
-	b.WriteString("    }")
-	return b.String()
+	for _, line := range lines {
+		if line[1] != "" {
+			b.WriteString(indent + line[0] + strings.Repeat(" ", width-len(line[0])) + " = " + line[1] + "\n")
+		}
+	}
+}
+
+// writeObject writes an attribute that is a map, in the order of its keys. An
+// empty map stays out.
+func writeObject(b *strings.Builder, name string, values map[string]string) {
+	if len(values) == 0 {
+		return
+	}
+	lines := make([][2]string, 0, len(values))
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		lines = append(lines, [2]string{quote(key), quote(values[key])})
+	}
+	b.WriteString("    " + name + " = {\n")
+	writeAligned(b, "      ", lines)
+	b.WriteString("    }\n")
 }
 
 // quote is a string literal of HCL, in which nothing is interpolated.
