@@ -79,6 +79,16 @@ type Job struct {
 	lastPhase string
 }
 
+// Adopt returns the job of a sealing that was triggered before, by an earlier
+// attempt: it can be watched and called off.
+func Adopt(j Job) *Job {
+	j.triggered = true
+	return &j
+}
+
+// Triggered says that the sealer may have been started.
+func (j *Job) Triggered() bool { return j.triggered }
+
 // Folder is the working folder on the guest.
 func (j *Job) Folder() string {
 	return j.expand(`%ProgramData%\ec2-sysprep-` + j.Token)
@@ -98,8 +108,9 @@ type original struct {
 }
 
 // Plan looks at what the sealing will change and returns the sealer's plan:
-// what to do, and what to put back when Sysprep refuses. It changes nothing.
-func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, error) {
+// what to do, and what to put back when Sysprep refuses, together with
+// the lengths of Sysprep's logs now. It changes nothing.
+func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 	var paths []string
 	seen := make(map[string]bool)
 	for _, p := range j.Agent.Writes() {
@@ -120,8 +131,10 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, error) {
 		values[i] = guest.RegistryValue(s.Path, s.Name)
 		calls = append(calls, values[i])
 	}
+	measure, starts := j.measureLogs()
+	calls = append(calls, measure...)
 	if err := j.Guest.Ask(ctx, calls...); err != nil {
-		return nil, err
+		return nil, LogStarts{}, err
 	}
 
 	plan := &guest.SealPlan{
@@ -140,7 +153,7 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, error) {
 	for i, stat := range stats {
 		found, err := stat.Answer()
 		if err != nil {
-			return nil, fmt.Errorf("looking at %s on the guest: %w", paths[i], err)
+			return nil, LogStarts{}, fmt.Errorf("looking at %s on the guest: %w", paths[i], err)
 		}
 		kept := j.inFolder(fmt.Sprintf(`kept\%d`, i+1))
 		if found.Exists {
@@ -156,7 +169,7 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, error) {
 	for i, s := range settings {
 		value, err := values[i].Answer()
 		if err != nil {
-			return nil, fmt.Errorf("reading %s!%s on the guest: %w", s.Path, s.Name, err)
+			return nil, LogStarts{}, fmt.Errorf("reading %s!%s on the guest: %w", s.Path, s.Name, err)
 		}
 		plan.Failed = append(plan.Failed, guest.Act{Act: guest.ActRegistry, Path: s.Path, Name: s.Name, Set: &value})
 		for _, restore := range j.Agent.Restores() {
@@ -176,7 +189,7 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, error) {
 		})
 	}
 	plan.Sealed = append(plan.Sealed, guest.Act{Act: guest.ActDeleteFolder, Path: j.Folder()})
-	return plan, nil
+	return plan, starts(), nil
 }
 
 func appendNew(paths []string, seen map[string]bool, path string) []string {

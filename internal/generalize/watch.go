@@ -131,9 +131,9 @@ type LogStarts struct {
 	Errors, Actions int64
 }
 
-// MeasureLogs asks for the lengths of Sysprep's logs. A log that is not there
+// measureLogs asks for the lengths of Sysprep's logs. A log that is not there
 // has none.
-func (j *Job) MeasureLogs() (calls []guest.Asker, starts func() LogStarts) {
+func (j *Job) measureLogs() (calls []guest.Asker, starts func() LogStarts) {
 	errs, acts := guest.FileStat(j.expand(errorLog)), guest.FileStat(j.expand(actionLog))
 	return []guest.Asker{errs, acts}, func() LogStarts {
 		return LogStarts{Errors: errs.Or(guest.Stat{}).Size, Actions: acts.Or(guest.Stat{}).Size}

@@ -89,6 +89,13 @@ func (g *Guest) Listens() bool { return g.link.Listens() }
 // Drop forgets the connection, so that the next request makes a new one.
 func (g *Guest) Drop() { g.link.Drop() }
 
+// SetReconnect changes how long Ask goes on trying after the connection was lost.
+func (g *Guest) SetReconnect(limit time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reconnect = limit
+}
+
 // Leftovers is a wildcard of files that the link may leave on the guest, empty
 // when it leaves none.
 func (g *Guest) Leftovers() string {

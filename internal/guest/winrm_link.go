@@ -15,7 +15,7 @@ import (
 
 // closeLimit is how long ending a guest's process may take: the request that
 // ends it is tried, not insisted upon.
-const closeLimit = 3 * time.Second
+const closeLimit = time.Second
 
 // OverWinRM is a link over a WinRM connection of our own. One process on the
 // guest lives from the first exchange to Close or Drop.
