@@ -120,15 +120,25 @@ func TestWhoMayDoWhat(t *testing.T) {
 			t.Errorf("dry runs made %d images", n)
 		}
 
-		caller := func(key string) (*sts.GetCallerIdentityOutput, error) {
+		asSTS := func(key string) *sts.Client {
 			return sts.New(sts.Options{
 				Region: "eu-central-1", BaseEndpoint: aws.String("http://ec2.lab.test"), HTTPClient: wire{s}, Retryer: aws.NopRetryer{},
 				Credentials: credentials.NewStaticCredentialsProvider(key, "s", ""),
-			}).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+			})
+		}
+		caller := func(key string) (*sts.GetCallerIdentityOutput, error) {
+			return asSTS(key).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 		}
 		who := must[*sts.GetCallerIdentityOutput](t, "caller")(caller("AKIALAB"))
 		if aws.ToString(who.Account) != ec2.DefaultAccountID || aws.ToString(who.Arn) != "arn:aws:iam::123456789012:user/AKIALAB" {
 			t.Errorf("the caller is %s of %s", aws.ToString(who.Arn), aws.ToString(who.Account))
+		}
+		role := must[*sts.AssumeRoleOutput](t, "assuming a role")(asSTS("AKIALAB").AssumeRole(ctx, &sts.AssumeRoleInput{
+			RoleArn: aws.String("arn:aws:iam::210987654321:role/build"), RoleSessionName: aws.String("packer"),
+		}))
+		who = must[*sts.GetCallerIdentityOutput](t, "caller")(caller(aws.ToString(role.Credentials.AccessKeyId)))
+		if aws.ToString(who.Account) != "210987654321" || aws.ToString(who.Arn) != "arn:aws:sts::210987654321:assumed-role/build/packer" {
+			t.Errorf("the caller in a role is %s of %s", aws.ToString(who.Arn), aws.ToString(who.Account))
 		}
 		_, err := caller("AKIAUNKNOWN")
 		wantCode(t, err, "InvalidClientTokenId", "")

@@ -116,7 +116,7 @@ func wantCode(t *testing.T, err error, code, text string) {
 
 func TestTheWayOfAnInstanceToAnImage(t *testing.T) {
 	bubble(t, ec2.Options{}, func(t *testing.T, ctx context.Context, s *ec2.Server, c *sdk.Client) {
-		id := add(t, s, ec2.Instance{PublicIP: "203.0.113.7", Tags: map[string]string{"Name": "golden"}})
+		id := add(t, s, ec2.Instance{PublicIP: "203.0.113.7", Volumes: []ec2.Volume{{Device: "/dev/sda1", Encrypted: true}}, Tags: map[string]string{"Name": "golden"}})
 		s.GuestShutdown(id)
 		begin := time.Now()
 		stopped := sdk.NewInstanceStoppedWaiter(c, func(o *sdk.InstanceStoppedWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, time.Second })

@@ -21,7 +21,7 @@
 //     in use, tags at creation, launch permissions, copies to other regions
 //     with encryption, deprecation, protection from deregistration.
 //   - Regions: every resource lives in the region that the request was signed
-//     for. All regions belong to one account.
+//     for. All resources belong to one account.
 //   - Bad days, said in a line by a test: throttling, lost answers, delays,
 //     server errors, resources that cannot be seen yet, images that fail.
 //     See inject.go.
@@ -33,7 +33,7 @@
 // Signatures are read for access key and region, never verified. Policies are
 // one function, [Options.Deny]. A dry run answers after the permissions and the
 // presence of required parameters were checked, and before any resource is
-// looked at. There are no networks, security groups, key pairs, launch
+// looked at (which of the two comes first in EC2 is not documented). There are no networks, security groups, key pairs, launch
 // templates, quotas, prices or other accounts, and key management is a name:
 // a key's ARN is derived from what the client called it. A public address
 // comes back unchanged when an instance starts again, as an Elastic IP address

@@ -74,10 +74,13 @@ func describeImages(r *request) (reply, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	owners := r.params.list("Owner")
+	owners, launchers := r.params.list("Owner"), r.params.list("ExecutableBy")
 	rows = slices.DeleteFunc(slices.Clone(rows), func(im *image) bool {
 		mine := im.OwnerID == r.server.opts.AccountID
 		if !mine && !deprecated && !im.DeprecationTime.IsZero() && !im.DeprecationTime.After(r.now) {
+			return true
+		}
+		if len(launchers) > 0 && !slices.ContainsFunc(launchers, func(who string) bool { return r.mayLaunch(im, who) }) {
 			return true
 		}
 		return len(owners) > 0 && !slices.ContainsFunc(owners, func(owner string) bool {
@@ -93,6 +96,18 @@ func describeImages(r *request) (reply, *Error) {
 		out.Images.Items = append(out.Images.Items, im.xml(r.now))
 	}
 	return out, nil
+}
+
+// mayLaunch says whether an account ID, "self" or "all" has been given the
+// permission to launch an image.
+func (r *request) mayLaunch(im *image, who string) bool {
+	if who == "all" {
+		return im.Public
+	}
+	if who == "self" {
+		who = r.server.opts.AccountID
+	}
+	return slices.ContainsFunc(im.LaunchPermissions, func(p Permission) bool { return p.UserID == who })
 }
 
 func (im *image) xml(now time.Time) imageXML {

@@ -76,8 +76,9 @@ type Instance struct {
 	// Tags are the instance's tags; those that AWS sets, such as
 	// aws:autoscaling:groupName, can be given here.
 	Tags map[string]string
-	// Volumes are the attached volumes. Default for an ebs root: one encrypted
-	// gp3 volume of 30 GiB at RootDeviceName, deleted on termination.
+	// Volumes are the attached volumes. Default for an ebs root: one gp3
+	// volume of 30 GiB at RootDeviceName, unencrypted, deleted on
+	// termination.
 	Volumes []Volume
 	// Machine is what the instance runs on, optional. That of an instance
 	// added as running is taken to be on.
@@ -165,7 +166,7 @@ func (s *Server) newInstance(in Instance, now time.Time, hidden int) *instance {
 	}
 	in.LaunchTime = in.LaunchTime.UTC().Truncate(time.Second)
 	if in.Volumes == nil && in.RootDeviceType == "ebs" {
-		in.Volumes = []Volume{{Device: in.RootDeviceName, Encrypted: true}}
+		in.Volumes = []Volume{{Device: in.RootDeviceName}}
 	}
 	i.setTags(in.Tags)
 	for _, v := range in.Volumes {

@@ -227,6 +227,9 @@ func (r *request) runNew(count int) (string, *Error) {
 	}
 	for _, m := range overlay(im.Mappings, mappings) {
 		if m.VirtualName == "" {
+			if snap, ok := r.region.snapshots.find(m.SnapshotID); ok && m.KMSKeyID == "" {
+				m.KMSKeyID = snap.KMSKeyID // a volume has its snapshot's key
+			}
 			in.Volumes = append(in.Volumes, Volume{
 				Device: m.Device, Size: m.Size, Type: m.Type, IOPS: m.IOPS, Throughput: m.Throughput, Encrypted: m.Encrypted,
 				KMSKeyID: m.KMSKeyID, SnapshotID: m.SnapshotID, KeepOnTermination: m.KeepOnTermination, Tags: tags["volume"],

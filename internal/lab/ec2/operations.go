@@ -52,7 +52,7 @@ func operations() map[string]operation {
 		"DescribeInstanceStatus":       describe("InstanceId.#", describeInstanceStatus, "IncludeAllInstances"),
 		"DescribeVolumes":              describe("VolumeId.#", describeVolumes),
 		"DescribeImages":               describe("ImageId.#", describeImages, "Owner.#", "ExecutableBy.#", "IncludeDeprecated", "IncludeDisabled"),
-		"DescribeSnapshots":            describe("SnapshotId.#", describeSnapshots, "Owner.#", "RestorableBy.#"),
+		"DescribeSnapshots":            describe("SnapshotId.#", describeSnapshots, "Owner.#"),
 		"DescribeSpotInstanceRequests": describe("SpotInstanceRequestId.#", describeSpotInstanceRequests),
 		"DescribeTags":                 {params: slices.Concat(filters, pages), do: describeTags},
 		"DescribeRegions":              {params: append([]string{"RegionName.#", "AllRegions"}, filters...), do: describeRegions},

@@ -75,6 +75,7 @@ type Server struct {
 	hideNew  int
 	failures []imageFailure
 	tokens   map[string]idempotent
+	roles    map[string]string // access keys of assumed roles, with the session's ARN
 	closed   bool
 
 	// effects are calls to machines that state changes have caused, in order.
@@ -123,6 +124,7 @@ func New(opts Options) *Server {
 		ops:     operations(),
 		regions: map[string]*region{},
 		tokens:  map[string]idempotent{},
+		roles:   map[string]string{},
 		timers:  map[*time.Timer]struct{}{},
 	}
 }
@@ -232,7 +234,7 @@ func (s *Server) answerEC2(r *request, requestID string) ([]byte, *Error) {
 		return nil, errorf("InvalidAction", "The action %s is not valid for this web service.", r.action)
 	case r.params.get("Version") != apiVersion:
 		return nil, errorf("NoSuchVersion", "The requested version (%s) is not valid.", r.params.get("Version"))
-	case s.opts.Authentic != nil && !s.opts.Authentic(r.signer.accessKey):
+	case !s.authentic(r.signer.accessKey):
 		return nil, errorf("AuthFailure", "AWS was not able to validate the provided access credentials")
 	case s.opts.Deny != nil && s.opts.Deny(r.action, r.signer.accessKey):
 		return nil, s.unauthorized(r)

@@ -55,7 +55,7 @@ type assumeRoleResponse struct {
 // answerSTS answers GetCallerIdentity, which needs no permission, and
 // AssumeRole, whose credentials are made up from the role's name.
 func (s *Server) answerSTS(r *request, requestID string) ([]byte, *Error) {
-	if s.opts.Authentic != nil && !s.opts.Authentic(r.signer.accessKey) && !strings.HasPrefix(r.signer.accessKey, sessionKeyPrefix) {
+	if !s.authentic(r.signer.accessKey) {
 		return nil, errorf("InvalidClientTokenId", "The security token included in the request is invalid.")
 	}
 	var body any
@@ -64,14 +64,15 @@ func (s *Server) answerSTS(r *request, requestID string) ([]byte, *Error) {
 		identity := callerIdentityResponse{Metadata: stsMetadata{requestID}}
 		identity.Result.Arn = s.callerARN(r.signer)
 		identity.Result.UserID = "AIDA" + strings.ToUpper(s.digest("user", r.signer.accessKey)[:17])
-		identity.Result.Account = s.opts.AccountID
+		identity.Result.Account = strings.Split(identity.Result.Arn, ":")[4]
 		body = identity
 	case "AssumeRole":
 		role, session := r.params.get("RoleArn"), r.params.get("RoleSessionName")
-		for name, value := range map[string]string{"RoleArn": role, "RoleSessionName": session} {
-			if value == "" {
-				return nil, errorf("ValidationError", "%s is required", name)
-			}
+		if len(strings.Split(role, ":")) != 6 || !strings.Contains(role, ":role/") {
+			return nil, errorf("ValidationError", "%s is invalid", role)
+		}
+		if session == "" {
+			return nil, errorf("ValidationError", "RoleSessionName is required")
 		}
 		if s.opts.Deny != nil && s.opts.Deny(r.action, r.signer.accessKey) {
 			return nil, errorf("AccessDenied", "User: %s is not authorized to perform: sts:AssumeRole on resource: %s", s.callerARN(r.signer), role)
@@ -84,6 +85,9 @@ func (s *Server) answerSTS(r *request, requestID string) ([]byte, *Error) {
 		assumed.Result.Credentials.SecretAccessKey = s.digest("secret", role, session)[:40]
 		assumed.Result.Credentials.SessionToken = s.digest("session", role, session)
 		assumed.Result.Credentials.Expiration = r.now.Add(time.Hour).Format("2006-01-02T15:04:05Z")
+		s.mu.Lock()
+		s.roles[assumed.Result.Credentials.AccessKeyID] = assumed.Result.User.Arn
+		s.mu.Unlock()
 		body = assumed
 	default:
 		return nil, errorf("InvalidAction", "Could not find operation %s for version %s", r.action, r.params.get("Version"))
@@ -95,7 +99,23 @@ func (s *Server) answerSTS(r *request, requestID string) ([]byte, *Error) {
 	return text, nil
 }
 
+// authentic says whether an access key exists. Those of assumed roles do.
+func (s *Server) authentic(accessKey string) bool {
+	s.mu.Lock()
+	_, assumed := s.roles[accessKey]
+	s.mu.Unlock()
+	return assumed || s.opts.Authentic == nil || s.opts.Authentic(accessKey)
+}
+
+// callerARN is the identity behind an access key: a user named like the key,
+// or the session of an assumed role, possibly of another account.
 func (s *Server) callerARN(who signer) string {
+	s.mu.Lock()
+	role, assumed := s.roles[who.accessKey]
+	s.mu.Unlock()
+	if assumed {
+		return role
+	}
 	name := who.accessKey
 	if name == "" {
 		name = "anonymous"
