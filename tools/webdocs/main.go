@@ -6,8 +6,8 @@
 //
 // A component's page begins with front matter, a blank line, "# Title" and a blank line; the registry shows a title of its own,
 // so all of that is left out. A line "@include 'path'" is replaced by the file of that path under docs-partials. A relative link to
-// another page leads to that page in the registry, one to another file to the file in the repository. Whatever does not fit is
-// an error with its place, since the registry would show it to readers without a word.
+// another page leads to that page in the registry, one to another file to the file in the repository. Options that no page
+// includes, and whatever else does not fit, are errors with their place: the registry would show the result without a word.
 package main
 
 import (
@@ -36,7 +36,7 @@ func run(root string) error {
 		errs = append(errs, err)
 		pages[p.target] = text
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, site.undocumented())...); err != nil {
 		return err
 	}
 	return write(root, pages)

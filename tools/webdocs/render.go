@@ -135,11 +135,13 @@ func (s *site) include(all lines) (lines, error) {
 			errs = append(errs, l.errorf("an include is written @include 'path', in single quotes"))
 			continue
 		}
-		partial, err := s.read(path.Join("docs-partials", match[1]))
+		file := path.Join("docs-partials", match[1])
+		partial, err := s.read(file)
 		if err != nil {
 			errs = append(errs, l.errorf("including: %w", err))
 			continue
 		}
+		s.included[file] = true
 		var kept lines
 		for _, l := range partial {
 			if !markerLine.MatchString(l.text) {

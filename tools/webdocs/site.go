@@ -48,8 +48,9 @@ type page struct {
 
 // A site is all pages and where they come from.
 type site struct {
-	files fs.FS
-	pages []page
+	files    fs.FS
+	pages    []page
+	included map[string]bool // the partials that pages have taken in
 }
 
 // openSite finds the pages and makes sure that they are those that metadata.hcl names.
@@ -68,7 +69,11 @@ func openSite(files fs.FS) (*site, error) {
 	}
 	base := "/packer/integrations/" + rest
 
-	s := &site{files: files, pages: []page{{source: "docs/README.md", target: ".web-docs/README.md", link: base}}}
+	s := &site{
+		files:    files,
+		pages:    []page{{source: "docs/README.md", target: ".web-docs/README.md", link: base}},
+		included: map[string]bool{},
+	}
 	var named, found []string
 	for _, c := range meta.Integration.Components {
 		named = append(named, c.Type+" "+c.Slug)
@@ -102,6 +107,18 @@ func openSite(files fs.FS) (*site, error) {
 		}
 	}
 	return s, errors.Join(errs...)
+}
+
+// undocumented finds options that no page tells of: partials with a struct's options that were not included.
+func (s *site) undocumented() error {
+	var errs []error
+	err := fs.WalkDir(s.files, "docs-partials", func(file string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasSuffix(file, "required.mdx") && !s.included[file] {
+			errs = append(errs, fmt.Errorf("no page includes %s", file))
+		}
+		return err
+	})
+	return errors.Join(append(errs, err)...)
 }
 
 // write replaces what .web-docs holds beside the files written by hand.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -92,6 +93,7 @@ func TestMistakesAreErrors(t *testing.T) {
 		{"no title", thing, strings.Replace(header, "# Thing\n\n", "", 1) + "Text.\n\nMore.\n", "followed by a blank line"},
 		{"an include in double quotes", thing, header + "@include \"p/Config.mdx\"\n", thing + ":9: an include is written"},
 		{"an include of nothing", thing, header + "\n@include 'p/Other.mdx'\n", thing + ":10: including"},
+		{"options that no page includes", "docs-partials/q/Config-not-required.mdx", "- `b` (string) - The b.\n", "no page includes docs-partials/q/Config-not-required.mdx"},
 		{"a link to nothing", thing, header + "[x](other.mdx)\n", thing + ":9: a link leads to other.mdx"},
 		{"code that does not end", thing, header + "```hcl\n", "a block of code does not end"},
 		{"a component without a page", "docs/post-processors/thing-ami.mdx", "", "component post-processor thing-ami has no page"},
@@ -148,7 +150,8 @@ func renderThing(files fs.FS) (string, error) {
 	}
 	for _, p := range s.pages {
 		if strings.HasPrefix(p.source, "docs/provisioners/") {
-			return s.render(p)
+			text, err := s.render(p)
+			return text, errors.Join(err, s.undocumented())
 		}
 	}
 	return "", fs.ErrNotExist
