@@ -114,16 +114,16 @@ func (f *File) addCommand(c Command) error {
 func (f *File) DropPasswordScramble() ([]Command, error) {
 	var dropped []Command
 	for {
-		var victim *element
-		for _, e := range append(f.emptyFirstCommand(), f.specializeCommands()...) {
-			if passwordScramble.MatchString(e.text()) || strings.TrimSpace(e.text()) == "" {
-				victim = e
-				break
+		victims := f.emptyFirstCommand()
+		for _, e := range f.specializeCommands() {
+			if passwordScramble.MatchString(e.text()) {
+				victims = append(victims, e)
 			}
 		}
-		if victim == nil {
+		if len(victims) == 0 {
 			return dropped, nil
 		}
+		victim := victims[0]
 		dropped = append(dropped, Command{Order: orderOf(victim), Path: strings.TrimSpace(victim.text())})
 		if err := f.remove(victim.parent); err != nil {
 			return dropped, err

@@ -264,7 +264,7 @@ func (p *parser) syntax(start, end int, err error) error {
 	case strings.HasPrefix(message, "attribute name without ="), strings.HasPrefix(message, "expected attribute name"):
 		return p.fail(end, "an attribute must be written name=\"value\"")
 	case strings.Contains(message, "not allowed in comments"):
-		return p.fail(max(start, end-2), "-- is not allowed within a comment")
+		return p.fail(start+max(0, strings.LastIndex(p.text[start:min(end, len(p.text))], "--")), "-- is not allowed within a comment")
 	case strings.HasPrefix(message, "unescaped ]]>"):
 		return p.fail(max(start, end-3), "]]> is not allowed in text; write ]]&gt;")
 	default:
