@@ -35,7 +35,7 @@ func (f *File) apply(s Settings) error {
 		if !ok {
 			continue
 		}
-		for _, p := range row.places {
+		for _, p := range f.placesOf(row) {
 			if err := f.set(p, v); err != nil {
 				return fmt.Errorf("setting %s: %w", row.option, err)
 			}
@@ -76,6 +76,21 @@ func (f *File) StripPassProcessed() (int, error) {
 	}
 }
 
+// placesOf is where a setting is to be written: wherever the file has it, or
+// else the first place of the table.
+func (f *File) placesOf(row setting) []place {
+	var have []place
+	for _, p := range row.places {
+		if f.component(p.pass, p.component).descend(p.path...) != nil {
+			have = append(have, p)
+		}
+	}
+	if len(have) == 0 {
+		return row.places[:1]
+	}
+	return have
+}
+
 // set gives a setting its value, adding what is missing on the way.
 func (f *File) set(p place, value string) error {
 	e, err := f.find(p)
@@ -83,9 +98,6 @@ func (f *File) set(p place, value string) error {
 		return err
 	}
 	if e == nil {
-		if p.onlyExisting {
-			return nil
-		}
 		parent, err := f.ensure(p.pass, p.component, p.path[:len(p.path)-1]...)
 		if err != nil {
 			return err

@@ -22,11 +22,11 @@ const (
 type Settings struct {
 	// CopyProfile: the Administrator's profile becomes the default profile of new users (specialize).
 	CopyProfile *bool
-	// TimeZone is the name that tzutil /l shows, for instance "UTC" (oobeSystem; in specialize too where the file has it).
+	// TimeZone is the name that tzutil /l shows, for instance "UTC" (oobeSystem or specialize).
 	TimeZone *string
 	// InputLocale, SystemLocale, UILanguage and UserLocale are language tags such as "en-US" (oobeSystem).
 	InputLocale, SystemLocale, UILanguage, UserLocale *string
-	// RegisteredOrganization and RegisteredOwner are shown by winver (oobeSystem; in specialize too where the file has them).
+	// RegisteredOrganization and RegisteredOwner are shown by winver (oobeSystem or specialize).
 	RegisteredOrganization, RegisteredOwner *string
 	// PersistAllDeviceInstalls keeps the installed drivers; AWS's files have true (generalize).
 	PersistAllDeviceInstalls *bool
@@ -56,14 +56,15 @@ type Settings struct {
 type place struct {
 	pass, component string
 	path            []string
-	// onlyExisting: the value is changed where the file has it and not added.
-	onlyExisting bool
 }
 
 // setting is a row of the table of settings.
 type setting struct {
 	// option is the name in the plugin's configuration.
 	option string
+	// places are where it may stand: it is changed wherever the file has it,
+	// and added to the first one when the file has it nowhere. The first one
+	// decides.
 	places []place
 	// get reads the wanted value, as it is written into the file.
 	get   func(*Settings) (string, bool)
@@ -98,10 +99,10 @@ func at(pass, component string, path ...string) []place {
 	return []place{{pass: pass, component: component, path: path}}
 }
 
-// both is a setting of Shell-Setup that oobeSystem decides and specialize may
-// have as well.
+// both is a setting of Shell-Setup that may stand in oobeSystem, which runs
+// last, and in specialize.
 func both(local string) []place {
-	return append(at("oobeSystem", shellSetup, local), place{pass: "specialize", component: shellSetup, path: []string{local}, onlyExisting: true})
+	return append(at("oobeSystem", shellSetup, local), at("specialize", shellSetup, local)...)
 }
 
 func boolean(field func(*Settings) *bool) func(*Settings) (string, bool) {
