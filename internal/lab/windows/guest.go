@@ -19,11 +19,24 @@ import (
 type Hooks struct {
 	// PowerOff: the guest has shut itself down and is off now.
 	PowerOff func()
-	// Network: WinRM can be reached, or cannot be reached any more.
-	Network func(reachable bool)
+	// Network: how WinRM can be reached has changed.
+	Network func(Network)
 	// DropShells: the WinRM service restarts and ends its shells.
 	DropShells func()
 }
+
+// Network is how WinRM can be reached.
+type Network int
+
+// The ways.
+const (
+	// NetworkUp: WinRM answers.
+	NetworkUp Network = iota
+	// NetworkCut: nothing comes through; what runs on the guest goes on.
+	NetworkCut
+	// NetworkOff: WinRM's service has stopped, or the machine is off.
+	NetworkOff
+)
 
 // Guest is a modelled Windows that runs.
 type Guest struct {
@@ -277,7 +290,7 @@ func (g *Guest) bootUp(b *boot) {
 	g.print("Windows is Ready to use")
 	g.reachable = true
 	g.mu.Unlock()
-	g.tellNetwork(true)
+	g.tellNetwork(NetworkUp)
 }
 
 // PowerOff switches the machine off at once, as EC2 does when a shutdown takes
@@ -300,7 +313,7 @@ func (g *Guest) switchOff(of *boot) bool {
 	g.mu.Unlock()
 	b.cancel(errOff)
 	if was {
-		g.tellNetwork(false)
+		g.tellNetwork(NetworkOff)
 	}
 	return true
 }
@@ -314,9 +327,9 @@ func (g *Guest) Close() {
 	g.work.Wait()
 }
 
-func (g *Guest) tellNetwork(reachable bool) {
+func (g *Guest) tellNetwork(network Network) {
 	if g.hooks.Network != nil {
-		g.hooks.Network(reachable)
+		g.hooks.Network(network)
 	}
 }
 
@@ -338,10 +351,8 @@ func (g *Guest) shutDown(reboot bool) {
 		g.reachable = false
 		g.mu.Unlock()
 		if was {
-			g.tellNetwork(false)
-			if g.hooks.DropShells != nil {
-				g.hooks.DropShells()
-			}
+			g.RestartWinRM()
+			g.tellNetwork(NetworkOff)
 		}
 		if g.machine.Power.NeverOff {
 			<-b.ctx.Done()
@@ -392,7 +403,7 @@ func (g *Guest) CutNetwork(d time.Duration) {
 	}
 	g.mu.Unlock()
 	if was {
-		g.tellNetwork(false)
+		g.tellNetwork(NetworkCut)
 	}
 }
 
@@ -408,7 +419,7 @@ func (g *Guest) mend(b *boot, number int) {
 	}
 	g.reachable = true
 	g.mu.Unlock()
-	g.tellNetwork(true)
+	g.tellNetwork(NetworkUp)
 }
 
 // RestartWinRM restarts the WinRM service: the shells are gone.

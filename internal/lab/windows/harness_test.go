@@ -30,12 +30,8 @@ func newBench(t *testing.T, m Machine) *bench {
 	b := &bench{t: t}
 	b.Guest = New(m, nil, Hooks{
 		PowerOff: func() { b.note("off") },
-		Network: func(reachable bool) {
-			if reachable {
-				b.note("network")
-			} else {
-				b.note("no network")
-			}
+		Network: func(n Network) {
+			b.note(map[Network]string{NetworkUp: "network up", NetworkCut: "network cut", NetworkOff: "network off"}[n])
 		},
 		DropShells: func() { b.note("shells dropped") },
 	})

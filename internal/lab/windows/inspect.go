@@ -300,3 +300,20 @@ func (s Snapshot) Diff(later Snapshot) string {
 	sort.Strings(lines)
 	return strings.Join(lines, "\n")
 }
+
+// Execute starts a program outside any session, as the built-in administrator
+// at the console would, and returns its process number; 0 when there is no such
+// program or the machine is off.
+func (g *Guest) Execute(file, arguments string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.boot == nil || g.closed {
+		return 0
+	}
+	p := &process{file: file, arguments: arguments, user: "Administrator", stdin: emptyInput{}}
+	body, err := g.findProgram(p)
+	if err != nil {
+		return 0
+	}
+	return g.spawn(g.boot.ctx, p, body).pid
+}

@@ -153,8 +153,15 @@ type NetworkBehaviour struct {
 	CutOnStart bool `json:"cut_on_start"`
 	// ServiceRestartAfter is when the WinRM service restarts and drops its shells.
 	ServiceRestartAfter Duration `json:"service_restart_after"`
-	// KeepPassword leaves the password valid after generalize. Windows does
-	// not: WinRM answers 401 then (hashicorp/packer issues 9189, 10129, 12320).
+	// UnauthorizedAfter is how long after generalize WinRM goes on taking the
+	// password. Windows answers 401 from some moment on (hashicorp/packer
+	// issues 9189, 10129, 12320): what was running then had still ended
+	// orderly, so the moment is a while after the end of sysprep.exe.
+	UnauthorizedAfter Duration `json:"unauthorized_after"`
+	// UnauthorizedInGeneralize has WinRM answer 401 before generalize has
+	// ended, so that nobody sees its end.
+	UnauthorizedInGeneralize bool `json:"unauthorized_in_generalize"`
+	// KeepPassword leaves the password valid.
 	KeepPassword bool `json:"keep_password"`
 }
 

@@ -203,7 +203,8 @@ func Server2022() Machine {
 			Cleanup:    Seconds(20),
 			Generalize: Seconds(75),
 		},
-		Start: StartBehaviour{Delay: Duration(400 * time.Millisecond)},
+		Network: NetworkBehaviour{UnauthorizedAfter: Seconds(20)},
+		Start:   StartBehaviour{Delay: Duration(400 * time.Millisecond)},
 		Power: PowerBehaviour{
 			ShutdownTakes: Seconds(6),
 			BootTakes:     Seconds(25),

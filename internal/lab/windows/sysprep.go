@@ -353,8 +353,7 @@ func (s *sysprepRun) generalize() int {
 				return s.stopHere()
 			}
 		case strings.HasPrefix(provider, "scecli"):
-			// The accounts' credentials and WinRM's settings go here.
-			s.do(func(g *Guest) { g.authGone = !g.machine.Network.KeepPassword })
+			s.do(func(g *Guest) { g.authGone = g.authGone || g.machine.Network.UnauthorizedInGeneralize })
 		}
 		s.info("ActionPlatform::LaunchModule: Successfully executed " + provider)
 	}
@@ -393,6 +392,18 @@ func (s *sysprepRun) finish() int {
 			g.disk.place(`C:\Windows\Panther\unattend.xml`, n.data)
 		}
 		g.setImageState(stateGeneralized)
+		if g.machine.Network.KeepPassword {
+			return
+		}
+		b := g.boot
+		g.background(b, func() {
+			if g.clock.Wait(b.ctx, time.Duration(g.machine.Network.UnauthorizedAfter)) != nil {
+				return
+			}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.authGone = g.authGone || g.boot == b
+		})
 	})
 	if !s.wait(700 * time.Millisecond) {
 		return killedCode
