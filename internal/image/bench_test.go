@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,11 +42,26 @@ type bench struct {
 }
 
 // guest is the machine in the instance, as far as EC2 sees it.
-type guest struct{ console string }
+type guest struct {
+	mu   sync.Mutex
+	text string
+}
 
-func (*guest) PowerOn()          {}
-func (*guest) PowerOff()         {}
-func (g *guest) Console() []byte { return []byte(g.console) }
+func (*guest) PowerOn()  {}
+func (*guest) PowerOff() {}
+
+func (g *guest) Console() []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return []byte(g.text)
+}
+
+// prints puts the text onto the console.
+func (g *guest) prints(text string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.text += text
+}
 
 // rehearse runs a test in a bubble with a running instance and a record of a
 // sealed guest.

@@ -136,7 +136,7 @@ func TestTheStopIsWaitedFor(t *testing.T) {
 			name: "until the console says that Sysprep refused",
 			prepare: func(b *bench) {
 				b.record.Proof, b.record.Stage = nil, handoff.StageSealerConfirmed
-				b.guest.console = "boot\r\n" + handoff.ConsoleLine("token-1", "failed") + "\r\n"
+				b.guest.prints("boot\r\n" + handoff.ConsoleLine("token-1", "failed") + "\r\n")
 			},
 			code: CodeRefused, words: []string{"Sysprep did not seal"},
 		},

@@ -25,17 +25,17 @@ func TestProofsThatAreAccepted(t *testing.T) {
 		}, handoff.ProofConsole},
 		{"the console's line after the verdict was lost", func(b *bench) {
 			lost(b)
-			b.guest.console = "Windows is Ready\r\n" + handoff.ConsoleLine("token-1", "sealed") + "\r\n"
+			b.guest.prints("Windows is Ready\r\n" + handoff.ConsoleLine("token-1", "sealed") + "\r\n")
 		}, handoff.ProofConsole},
 		{"the console's line even though nobody saw the sealer start", func(b *bench) {
 			lost(b)
 			b.record.Stage = handoff.StageTriggered
-			b.guest.console = handoff.ConsoleLine("token-1", "sealed")
+			b.guest.prints(handoff.ConsoleLine("token-1", "sealed"))
 		}, handoff.ProofConsole},
 		{"the console's line that EC2 posts late", func(b *bench) {
 			lost(b)
 			b.record.Shutdown = "agent"
-			time.AfterFunc(90*time.Second, func() { b.guest.console = handoff.ConsoleLine("token-1", "sealed") + "\n" })
+			time.AfterFunc(90*time.Second, func() { b.guest.prints(handoff.ConsoleLine("token-1", "sealed") + "\n") })
 		}, handoff.ProofConsole},
 		{"the shutdown by the confirmed sealer", lost, handoff.ProofByShutdown},
 		{"the shutdown by the confirmed sealer, though the console can not be read", func(b *bench) {
@@ -121,11 +121,11 @@ func TestProofsThatAreRefused(t *testing.T) {
 		{"the console's line is another build's", func(b *bench) {
 			lost(b)
 			b.record.Shutdown = "agent"
-			b.guest.console = handoff.ConsoleLine("token-0", "sealed") + "\n" + handoff.ConsoleLine("token-1", "sealedish") + "\n"
+			b.guest.prints(handoff.ConsoleLine("token-0", "sealed") + "\n" + handoff.ConsoleLine("token-1", "sealedish") + "\n")
 		}, CodeUnproven, []string{"no verdict of this build"}},
 		{"the console says that it failed, whatever the stop looks like", func(b *bench) {
 			lost(b)
-			b.guest.console = handoff.ConsoleLine("token-1", "failed") + "\n"
+			b.guest.prints(handoff.ConsoleLine("token-1", "failed") + "\n")
 		}, CodeRefused, []string{"console output"}},
 		{"Sysprep refused", func(b *bench) {
 			b.record.Stage = handoff.StageRefused
@@ -144,7 +144,7 @@ func TestProofsThatAreRefused(t *testing.T) {
 		}, CodeNotGeneralized, []string{"generalized = false"}},
 		{"the guest is not generalized, as its console says", func(b *bench) {
 			lost(b)
-			b.guest.console = handoff.ConsoleLine("token-1", "not-generalized") + "\n"
+			b.guest.prints(handoff.ConsoleLine("token-1", "not-generalized") + "\n")
 		}, CodeNotGeneralized, nil},
 	}
 	for _, test := range tests {
