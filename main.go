@@ -10,6 +10,8 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 	"github.com/hashicorp/packer-plugin-sdk/plugin"
 
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/post-processor/ami"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/provisioner/sysprep"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/version"
 )
 
@@ -24,9 +26,11 @@ func main() {
 	}
 }
 
-// components is what the plugin offers to Packer.
+// components is what the plugin offers to Packer: the provisioner ec2-sysprep and the post-processor ec2-sysprep-ami.
 func components() *plugin.Set {
 	set := plugin.NewSet()
+	set.RegisterProvisioner(plugin.DEFAULT_NAME, new(sysprep.Provisioner))
+	set.RegisterPostProcessor("ami", new(ami.PostProcessor))
 	set.SetVersion(version.PluginVersion)
 	return set
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+	"github.com/hashicorp/packer-plugin-sdk/plugin"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/version"
 )
@@ -67,17 +68,10 @@ func TestPackerIsToldVersionAndComponents(t *testing.T) {
 	if len(got.Builders)+len(got.Datasources) != 0 {
 		t.Errorf("builders %q and data sources %q, want none", got.Builders, got.Datasources)
 	}
-	want := [][]string{nil, nil}
-	if diff := cmp.Diff(want, [][]string{trim(got.Provisioners), trim(got.PostProcessors)}); diff != "" {
+	want := [][]string{{plugin.DEFAULT_NAME}, {"ami"}}
+	if diff := cmp.Diff(want, [][]string{got.Provisioners, got.PostProcessors}); diff != "" {
 		t.Errorf("provisioners and post-processors (-want +got):\n%s", diff)
 	}
-}
-
-func trim(names []string) []string {
-	if len(names) == 0 {
-		return nil
-	}
-	return names
 }
 
 func TestSecretsDoNotReachTheLog(t *testing.T) {
@@ -104,5 +98,18 @@ func TestWrongUseIsAnErrorOnStandardError(t *testing.T) {
 	}
 	if stderr == "" {
 		t.Error("no error was printed")
+	}
+}
+
+func TestTheLabAndTheBuildersStepsAreNotLinked(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Skipf("the go command cannot list the packages: %v", err)
+	}
+	for path := range strings.Lines(string(out)) {
+		path = strings.TrimSpace(path)
+		if strings.Contains(path, "/internal/lab") || strings.HasSuffix(path, "/multistep/commonsteps") {
+			t.Errorf("the plugin links %s", path)
+		}
 	}
 }
