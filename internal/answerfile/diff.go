@@ -167,6 +167,16 @@ func itemKey(e *element) string {
 	return ""
 }
 
+// HoldsSecret says whether the file holds a password or a product key, in
+// clear text or encoded.
+func (f *File) HoldsSecret() bool {
+	held := false
+	f.root.walk(func(e *element) {
+		held = held || e.leaf() && secretElement(e) && strings.TrimSpace(e.text()) != ""
+	})
+	return held
+}
+
 // secretElement says whether an element's text is a password or a key.
 func secretElement(e *element) bool {
 	parent := ""

@@ -48,3 +48,26 @@ func TestDiffSays(t *testing.T) {
 		})
 	}
 }
+
+func TestAFileHoldsASecretWhenAPasswordOrAKeyIsInIt(t *testing.T) {
+	tests := map[string]struct {
+		inner string
+		want  bool
+	}{
+		"nothing":              {"<TimeZone>UTC</TimeZone>", false},
+		"an empty password":    {"<UserAccounts><AdministratorPassword><Value/></AdministratorPassword></UserAccounts>", false},
+		"a password":           {"<UserAccounts><AdministratorPassword><Value>x</Value></AdministratorPassword></UserAccounts>", true},
+		"an account's":         {"<LocalAccount><Password><Value>x</Value></Password></LocalAccount>", true},
+		"a domain's":           {"<Credentials><Password>x</Password></Credentials>", true},
+		"a product key":        {"<ProductKey>x</ProductKey>", true},
+		"a key of Setup":       {"<ProductKey><Key>x</Key><WillShowUI>OnError</WillShowUI></ProductKey>", true},
+		"words about password": {"<Path>net user x /PASSWORDREQ:YES</Path>", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := mustParse(t, in("oobeSystem", shellSetup, tt.inner)).HoldsSecret(); got != tt.want {
+				t.Errorf("HoldsSecret = %v", got)
+			}
+		})
+	}
+}

@@ -167,6 +167,13 @@ func Load(data []byte) (*Catalogue, error) {
 // Signatures are the entries in order of preference.
 func (c *Catalogue) Signatures() []Signature { return slices.Clone(c.signatures) }
 
+// byCode are the entries in the order of their codes.
+func (c *Catalogue) byCode() []Signature {
+	out := c.Signatures()
+	slices.SortFunc(out, func(a, b Signature) int { return strings.Compare(a.Code, b.Code) })
+	return out
+}
+
 // Lookup finds an entry by its ID or its code, upper or lower case.
 func (c *Catalogue) Lookup(key string) (Signature, bool) {
 	for _, s := range c.signatures {
