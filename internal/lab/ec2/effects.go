@@ -3,7 +3,9 @@ package ec2
 import "time"
 
 // Machine is what an instance runs on. The server calls it without holding any
-// lock, one call at a time, in the order of the events that caused the calls.
+// lock, so that a machine may call the server. PowerOn and PowerOff are called
+// one at a time, in the order of the events that caused the calls; Console may
+// be called at any time.
 type Machine interface {
 	// PowerOn switches the machine on: its instance has become running, or is
 	// being rebooted.
