@@ -68,6 +68,8 @@ type Job struct {
 	Shutdown launchagent.Shutdown
 	Files    []Staged
 	Limits   Limits
+	// Reconnect is how long a guest that was lost is looked for.
+	Reconnect time.Duration
 	// GiveUp are the expressions of log lines by which Sysprep gives up.
 	GiveUp []string
 	// Say tells the user something, one line; Log is for details.

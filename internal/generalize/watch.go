@@ -56,6 +56,8 @@ const (
 	watchMargin = 2 * time.Minute
 	// seenLimit bounds telling the sealer that its verdict has been read.
 	seenLimit = 5 * time.Second
+	// unauthorizedPatience is how long a guest is looked for that answers 401.
+	unauthorizedPatience = 5 * time.Second
 	// shortFollow is the length of a Follow that cannot be interrupted.
 	shortFollow = 20 * time.Second
 	// keepLog bounds what is kept of a log, from its end.
@@ -276,7 +278,11 @@ func (w *watcher) tell(format string, args ...any) {
 func (w *watcher) find(ctx context.Context, reason error) error {
 	w.Guest.Drop()
 	if unauthorized(reason) {
-		w.tell("WinRM does not let us in any more, as usual once generalize has reset the accounts; trying once more")
+		// Nobody gets in again before the next boot: a few seconds are enough to
+		// know that it was no hiccup.
+		w.tell("WinRM does not let us in any more, as usual once generalize has reset the accounts")
+		w.Guest.SetReconnect(unauthorizedPatience)
+		defer w.Guest.SetReconnect(w.Reconnect)
 	} else {
 		w.tell("The connection was lost (%s); looking for the guest again", reason)
 	}

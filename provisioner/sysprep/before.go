@@ -276,8 +276,8 @@ func (r *run) plan(ctx context.Context) error {
 		Guest: r.guest, Agent: r.facts.Agent.Agent, Identity: r.facts.Identity,
 		Token: r.record.Token, Shutdown: launchagent.Shutdown(r.config.Shutdown), Files: r.files,
 		Limits: generalize.Limits{Sysprep: r.config.SysprepTimeout, Stall: r.config.StallTimeout, Shutdown: r.config.ShutdownTimeout},
-		GiveUp: diagnosis.Default().VerdictPatterns(),
-		Say:    r.say, Log: r.logf, Note: r.mark,
+		GiveUp: diagnosis.Default().VerdictPatterns(), Reconnect: r.config.ReconnectTimeout,
+		Say: r.say, Log: r.logf, Note: r.mark,
 	}
 	plan, starts, err := r.job.Plan(ctx)
 	if err != nil {

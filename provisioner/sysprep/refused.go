@@ -187,7 +187,8 @@ func (r *run) adopt(earlier *handoff.Record) {
 	r.job = generalize.Adopt(generalize.Job{
 		Guest: r.guest, Agent: agent, Identity: r.facts.Identity,
 		Token: earlier.Token, Shutdown: launchagent.Shutdown(earlier.Shutdown),
-		Limits: generalize.Limits{Sysprep: earlier.Limits.Sysprep, Stall: earlier.Limits.Stall, Shutdown: earlier.Limits.Shutdown},
-		Say:    r.say, Log: r.logf, Note: r.mark,
+		Limits:    generalize.Limits{Sysprep: earlier.Limits.Sysprep, Stall: earlier.Limits.Stall, Shutdown: earlier.Limits.Shutdown},
+		Reconnect: r.config.ReconnectTimeout,
+		Say:       r.say, Log: r.logf, Note: r.mark,
 	})
 }
