@@ -78,6 +78,7 @@ type Lab struct {
 	EC2 *ec2.Server
 
 	region    string
+	account   string
 	endpoint  string
 	server    *http.Server
 	served    chan struct{}
@@ -94,12 +95,15 @@ func Start(ctx context.Context, options Options) (_ *Lab, err error) {
 	if len(options.Machines) == 0 {
 		options.Machines = []MachineOptions{{}}
 	}
-	l := &Lab{Clock: &clock.Clock{}, region: options.Region, served: make(chan struct{})}
+	l := &Lab{Clock: &clock.Clock{}, region: options.Region, account: options.EC2.AccountID, served: make(chan struct{})}
 	if options.Speed > 0 && options.Speed != 1 {
 		l.Clock = clock.Fast(options.Speed)
 	}
 	if l.region == "" {
 		l.region = ec2.DefaultRegion
+	}
+	if l.account == "" {
+		l.account = ec2.DefaultAccountID
 	}
 	if l.authority, err = winrm.NewAuthority(time.Now()); err != nil {
 		return nil, fmt.Errorf("starting the lab: %w", err)

@@ -167,8 +167,12 @@ func TestAfterGeneralizeWinRMSaysNo(t *testing.T) {
 		_, ok := m.Guest().Password(m.User())
 		return !ok && m.Guest().Sealed()
 	})
-	g := connect(t, l, m)
-	if _, err := guest.Fetch(ctx, g, guest.Hello()); !errors.Is(err, direct.ErrUnauthorized) {
+	client, err := direct.Dial(direct.Options{Host: "127.0.0.1", Port: m.HTTP().Addr().Port, Username: m.User(), Password: m.Password()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Probe(ctx); !errors.Is(err, direct.ErrUnauthorized) {
 		t.Errorf("error %v, want unauthorized", err)
 	}
 }

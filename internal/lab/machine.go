@@ -128,7 +128,7 @@ func (m *Machine) identify(l *Lab, instance ec2.Instance) {
 		"meta-data/placement/availability-zone": instance.AvailabilityZone,
 		"dynamic/instance-identity/document": fmt.Sprintf(
 			`{"accountId":%q,"architecture":"x86_64","availabilityZone":%q,"imageId":%q,"instanceId":%q,"instanceType":%q,"privateIp":%q,"region":%q,"version":"2017-09-30"}`,
-			ec2.DefaultAccountID, instance.AvailabilityZone, instance.ImageID, instance.ID, instance.Type, instance.PrivateIP, instance.Region),
+			l.account, instance.AvailabilityZone, instance.ImageID, instance.ID, instance.Type, instance.PrivateIP, instance.Region),
 	} {
 		m.guest.SetMetadata(path, value)
 	}

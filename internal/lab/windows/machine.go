@@ -223,17 +223,46 @@ func (m *Machine) Overlay(text []byte) error {
 	return nil
 }
 
-// LoadMachine reads a description from a JSON file, as the difference to base.
-func LoadMachine(path string, base Machine) (Machine, error) {
+// LoadMachine reads a description from a JSON file. The file says how the
+// machine differs from the one of [Catalogue] that its entry "base" names,
+// "server-2022" when there is none.
+func LoadMachine(path string) (Machine, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return Machine{}, fmt.Errorf("reading the description of a machine: %w", err)
 	}
-	m := base.Clone()
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return Machine{}, fmt.Errorf("reading the description of a machine in %s: %w", path, err)
+	}
+	base := "server-2022"
+	if named, ok := fields["base"]; ok {
+		if err := json.Unmarshal(named, &base); err != nil {
+			return Machine{}, fmt.Errorf("reading the description of a machine in %s: base: %w", path, err)
+		}
+		delete(fields, "base")
+		if text, err = json.Marshal(fields); err != nil {
+			return Machine{}, fmt.Errorf("reading the description of a machine in %s: %w", path, err)
+		}
+	}
+	m, ok := Ready(base)
+	if !ok {
+		return Machine{}, fmt.Errorf("reading the description of a machine in %s: there is no machine %q to differ from", path, base)
+	}
 	if err := m.Overlay(text); err != nil {
 		return Machine{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
+}
+
+// SetPassword gives the built-in administrator a password.
+func (m *Machine) SetPassword(password string) {
+	for name, account := range m.Accounts {
+		if strings.HasSuffix(account.SID, "-500") {
+			account.Password = password
+			m.Accounts[name] = account
+		}
+	}
 }
 
 // Clone returns a description that shares nothing with m that could be changed
