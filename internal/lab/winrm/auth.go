@@ -48,7 +48,7 @@ func (s *Server) authenticate(r *http.Request, c *conn) verdict {
 	case "":
 		if p := c.logon.proven; p != nil {
 			_, ok := s.config.Windows.Password(account(p.user))
-			return verdict{user: account(p.user), ok: ok && (s.plainAllowed() || s.sealed(r))}
+			return verdict{user: account(p.user), ok: ok}
 		}
 	}
 	return verdict{}
@@ -59,8 +59,19 @@ func (s *Server) authenticate(r *http.Request, c *conn) verdict {
 func (s *Server) plainAllowed() bool { return s.config.TLS != nil || s.config.AllowUnencrypted }
 
 // sealed tells whether the request's body is encrypted by NTLM.
-func (s *Server) sealed(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/encrypted")
+func sealed(r *http.Request) bool {
+	return strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "multipart/encrypted")
+}
+
+// unseal decrypts a request's body and returns what seals the answer.
+func (c *conn) unseal(body []byte) (message []byte, out *sealing, err error) {
+	c.logon.mu.Lock()
+	defer c.logon.mu.Unlock()
+	if c.logon.proven == nil || c.logon.proven.in == nil {
+		return nil, nil, errSeal
+	}
+	message, err = c.logon.proven.in.open(body)
+	return message, c.logon.proven.out, err
 }
 
 func (s *Server) basic(r *http.Request) verdict {

@@ -35,30 +35,43 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.vanish(w, false)
 		return
 	}
-	status, kind, answer, header := s.handle(w, r, body)
-	if status == 0 {
+	reply := s.handle(w, r, body)
+	if reply == nil {
 		return // answered by the interceptor, or nobody is left to answer
 	}
-	s.write(ctx, w, status, kind, answer, header)
+	s.write(ctx, w, reply)
 }
 
-// handle decides on the answer to one HTTP request: its status, content type,
-// body and further headers. Status 0 means that there is none to send.
-func (s *Server) handle(w http.ResponseWriter, r *http.Request, body []byte) (int, string, []byte, http.Header) {
-	header := http.Header{}
+// reply is the answer to one HTTP request.
+type reply struct {
+	status int
+	kind   string // content type, often none
+	body   []byte
+	header http.Header // what else stands in the header
+}
+
+func plainReply(status int) *reply { return &reply{status: status, header: http.Header{}} }
+
+func soapReply(status int, body []byte) *reply {
+	return &reply{status: status, kind: contentType, body: body, header: http.Header{}}
+}
+
+// handle decides on the answer to one HTTP request, nil when there is none to
+// send.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request, body []byte) *reply {
 	switch {
 	case r.URL.Path != path:
-		return http.StatusNotFound, "", nil, header
+		return plainReply(http.StatusNotFound)
 	case r.Method != http.MethodPost:
-		return http.StatusMethodNotAllowed, "", nil, header
+		return plainReply(http.StatusMethodNotAllowed)
 	case len(body) > readLimit:
-		return http.StatusRequestEntityTooLarge, "", nil, header
+		return plainReply(http.StatusRequestEntityTooLarge)
 	}
 	soap := strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "application/soap+xml")
 	if strings.EqualFold(r.Header.Get("WSMANIDENTIFY"), "unauthenticated") && soap {
 		if request, err := parseRequest(body); err == nil && request.identify {
 			s.countAction(ActionIdentify)
-			return http.StatusOK, contentType, answerIdentify(false), header
+			return soapReply(http.StatusOK, answerIdentify(false))
 		}
 	}
 	own, _ := r.Context().Value(connKey{}).(*conn)
@@ -66,22 +79,43 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, body []byte) (in
 	if v.handshake {
 		s.countAction(ActionHandshake)
 	}
-	if !v.ok || s.network.current() == Unauthorized {
+	var out *sealing
+	if v.ok && sealed(r) {
+		var err error
+		if body, out, err = own.unseal(body); err != nil {
+			v = verdict{}
+		}
+	}
+	// The last step of a handshake may come without a message; anything else
+	// that is not sealed begins a new handshake where it has to be.
+	plain := out == nil && (len(body) > 0 || r.Header.Get("Authorization") == "")
+	if !v.ok || plain && !s.plainAllowed() || s.network.current() == Unauthorized {
 		s.count(func(stats *Stats) { stats.Unauthorized++ })
-		s.challenge(header, v)
-		return http.StatusUnauthorized, "", nil, header
+		refusal := plainReply(http.StatusUnauthorized)
+		s.challenge(refusal.header, v)
+		return refusal
 	}
 	switch {
+	case len(body) == 0:
+		// The client has only authenticated its connection.
+		s.countAction(ActionHandshake)
+		return plainReply(http.StatusOK)
 	case len(body) > s.config.MaxEnvelopeSizekb<<10:
-		return http.StatusRequestEntityTooLarge, "", nil, header
-	case !soap:
-		return http.StatusUnsupportedMediaType, "", nil, header
+		return plainReply(http.StatusRequestEntityTooLarge)
+	case !soap && out == nil:
+		return plainReply(http.StatusUnsupportedMediaType)
 	}
-	return s.message(w, r, body, v.user)
+	answer := s.message(w, r, body, v.user)
+	if answer != nil && out != nil {
+		own.logon.mu.Lock()
+		defer own.logon.mu.Unlock()
+		answer.kind, answer.body = sealedType, out.seal(answer.body)
+	}
+	return answer
 }
 
 // message answers an authenticated SOAP message.
-func (s *Server) message(w http.ResponseWriter, r *http.Request, body []byte, user string) (int, string, []byte, http.Header) {
+func (s *Server) message(w http.ResponseWriter, r *http.Request, body []byte, user string) *reply {
 	request, err := parseRequest(body)
 	name := ActionOther
 	if request != nil {
@@ -94,11 +128,11 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, body []byte, us
 	if intercept != nil {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if intercept(w, r, name) {
-			return 0, "", nil, nil
+			return nil
 		}
 	}
 	if err == nil && request.identify {
-		return http.StatusOK, contentType, answerIdentify(true), http.Header{}
+		return soapReply(http.StatusOK, answerIdentify(true))
 	}
 	var a *answer
 	if fault := s.failureFor(name); fault != nil {
@@ -115,7 +149,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, body []byte, us
 		var fault *Fault
 		if !errors.As(err, &fault) {
 			s.vanish(w, false) // the client went away, or the endpoint does
-			return 0, "", nil, nil
+			return nil
 		}
 		s.count(func(stats *Stats) { stats.Faults++ })
 		a = answerFault(fault, s.config.Machine)
@@ -124,7 +158,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, body []byte, us
 	if request != nil {
 		messageID = request.messageID
 	}
-	return a.status, contentType, a.envelope(messageID), http.Header{}
+	return soapReply(a.status, a.envelope(messageID))
 }
 
 func (s *Server) countAction(name string) {
@@ -133,7 +167,8 @@ func (s *Server) countAction(name string) {
 
 // write sends an answer, or what is left of it when the endpoint is out of
 // order.
-func (s *Server) write(ctx context.Context, w http.ResponseWriter, status int, kind string, body []byte, header http.Header) {
+func (s *Server) write(ctx context.Context, w http.ResponseWriter, a *reply) {
+	status, kind, body := a.status, a.kind, a.body
 	switch s.network.current() {
 	case BlackHole:
 		<-ctx.Done()
@@ -153,7 +188,7 @@ func (s *Server) write(ctx context.Context, w http.ResponseWriter, status int, k
 		return
 	}
 	h := w.Header()
-	for name, values := range header {
+	for name, values := range a.header {
 		h[name] = values
 	}
 	h.Set("Server", product)

@@ -20,6 +20,14 @@ func TestPackersLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	negotiate := func() masterzen.Transporter { return &masterzen.ClientNTLM{} }
+	sealed := func() masterzen.Transporter {
+		e, err := masterzen.NewEncryption("ntlm")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	const sealedName = "NTLM with sealed messages over HTTP, as shipped"
 	for name, test := range map[string]struct {
 		config    winrm.Config
 		transport func() masterzen.Transporter
@@ -28,6 +36,7 @@ func TestPackersLibrary(t *testing.T) {
 		"Basic over HTTPS": {winrm.Config{TLS: winrm.ServerTLS(certificate)}, nil},
 		"NTLM over HTTP":   {winrm.Config{AllowUnencrypted: true, NoBasic: true}, negotiate},
 		"NTLM over HTTPS":  {winrm.Config{TLS: winrm.ServerTLS(certificate), NoBasic: true}, negotiate},
+		sealedName:         {winrm.Config{NoBasic: true}, sealed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.config)
@@ -39,12 +48,16 @@ func TestPackersLibrary(t *testing.T) {
 				t.Fatal(err)
 			}
 			var stdout, stderr bytes.Buffer
-			code, err := client.RunWithContextWithInput(t.Context(), "reverse", &stdout, &stderr, strings.NewReader("stressed"))
-			if err != nil || code != 0 || stdout.String() != "desserts" || stderr.String() != "" {
-				t.Errorf("code %d, stdout %q, stderr %q, %v", code, stdout.String(), stderr.String(), err)
+			// The library's sealing transport is not fit for a Send while a
+			// Receive is under way.
+			if name != sealedName {
+				code, err := client.RunWithContextWithInput(t.Context(), "reverse", &stdout, &stderr, strings.NewReader("stressed"))
+				if err != nil || code != 0 || stdout.String() != "desserts" || stderr.String() != "" {
+					t.Errorf("code %d, stdout %q, stderr %q, %v", code, stdout.String(), stderr.String(), err)
+				}
 			}
 			stdout.Reset()
-			code, err = client.RunWithContext(t.Context(), "large", &stdout, &stderr)
+			code, err := client.RunWithContext(t.Context(), "large", &stdout, &stderr)
 			if err != nil || code != 0 || stdout.Len() != 300000 || stderr.Len() != 5000 {
 				t.Errorf("code %d, %d and %d bytes, %v", code, stdout.Len(), stderr.Len(), err)
 			}

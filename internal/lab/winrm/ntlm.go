@@ -92,6 +92,10 @@ type ntlmLogon struct {
 	user       string
 	flags      uint32
 	sessionKey []byte
+
+	// in and out are the two directions of message encryption, nil when
+	// the client did not ask for it.
+	in, out *sealing
 }
 
 // finish checks an AUTHENTICATE message against the account's password.
@@ -133,6 +137,9 @@ func (n *ntlmSession) finish(message []byte, password func(user string) (string,
 		exported := make([]byte, 16)
 		cipher.XORKeyStream(exported, fields[5])
 		logon.sessionKey = exported
+	}
+	if len(logon.sessionKey) == 16 && flags&ntlmSeal != 0 {
+		logon.in, logon.out = newSealing(logon, "client-to-server"), newSealing(logon, "server-to-client")
 	}
 	if carriesMIC(response[16+28:]) && len(message) >= 88 {
 		bare := append([]byte(nil), message...)

@@ -1,5 +1,3 @@
-//go:build packercommunicator
-
 // Packer's communicator needs modules that nothing else in this project needs;
 // the library under it is tried without a tag in library_test.go.
 

@@ -73,9 +73,10 @@ func TestPywinrm(t *testing.T) {
 		config        winrm.Config
 		transport, ca string
 	}{
-		"Basic over HTTP":  {winrm.Config{AllowUnencrypted: true}, "basic", "-"},
-		"Basic over HTTPS": {secure, "basic", caFile},
-		"NTLM over HTTPS":  {secure, "ntlm", caFile},
+		"Basic over HTTP":                    {winrm.Config{AllowUnencrypted: true}, "basic", "-"},
+		"Basic over HTTPS":                   {secure, "basic", caFile},
+		"NTLM over HTTPS":                    {secure, "ntlm", caFile},
+		"NTLM over HTTP, sealed, as shipped": {winrm.Config{NoBasic: true}, "ntlm", "-"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.config)
@@ -107,10 +108,11 @@ func TestPypsrp(t *testing.T) {
 		config               winrm.Config
 		tls, auth, ca, crypt string
 	}{
-		"Basic over HTTP":               {winrm.Config{AllowUnencrypted: true}, "no", "basic", "-", "never"},
-		"Basic over HTTPS":              {secure, "yes", "basic", caFile, "auto"},
-		"NTLM over HTTPS":               {secure, "yes", "ntlm", caFile, "auto"},
-		"NTLM over HTTP, not encrypted": {winrm.Config{AllowUnencrypted: true}, "no", "ntlm", "-", "never"},
+		"Basic over HTTP":                    {winrm.Config{AllowUnencrypted: true}, "no", "basic", "-", "never"},
+		"Basic over HTTPS":                   {secure, "yes", "basic", caFile, "auto"},
+		"NTLM over HTTPS":                    {secure, "yes", "ntlm", caFile, "auto"},
+		"NTLM over HTTP, not encrypted":      {winrm.Config{AllowUnencrypted: true}, "no", "ntlm", "-", "never"},
+		"NTLM over HTTP, sealed, as shipped": {winrm.Config{NoBasic: true}, "no", "ntlm", "-", "auto"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.config)

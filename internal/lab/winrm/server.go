@@ -6,7 +6,7 @@
 // It speaks the part of the protocol that shell clients use, the way Windows
 // does: Create, Command, Send, Receive as a long poll, Signal, Delete, Get of
 // winrm/config and Identify; Basic authentication and NTLM version 2 per
-// connection; faults with the codes and shapes that a real server sends;
+// connection, with sealed messages where the listener wants them; faults with the codes and shapes that a real server sends;
 // quotas, the envelope limit and the 8191 characters of cmd.exe. Clients that
 // were not written for it work with it: pywinrm, pypsrp and Packer's own
 // communicator (see the tests).
