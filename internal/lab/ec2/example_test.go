@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,7 +26,7 @@ func Example() {
 
 	id, err := lab.AddInstance(ec2.Instance{Region: "eu-central-1"})
 	if err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		return
 	}
 	lab.GuestShutdown(id)
@@ -37,17 +38,17 @@ func Example() {
 	})
 	image, err := client.CreateImage(ctx, &sdk.CreateImageInput{InstanceId: &id, Name: aws.String("golden")})
 	if err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		return
 	}
 	wait := sdk.NewImageAvailableWaiter(client, func(o *sdk.ImageAvailableWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 10*time.Millisecond, 50*time.Millisecond
 	})
 	if err := wait.Wait(ctx, &sdk.DescribeImagesInput{ImageIds: []string{*image.ImageId}}, time.Minute); err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		return
 	}
 	instance, _ := lab.Instance(id)
-	fmt.Println(lab.Count("CreateImage"), lab.Images("eu-central-1")[0].State, instance.StateReasonCode)
+	fmt.Fprintln(os.Stdout, lab.Count("CreateImage"), lab.Images("eu-central-1")[0].State, instance.StateReasonCode)
 	// Output: 2 available Client.InstanceInitiatedShutdown
 }

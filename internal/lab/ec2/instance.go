@@ -283,7 +283,7 @@ func (s *Server) advance(i *instance, now time.Time) {
 		s.postConsole(i)
 	case StateTerminated:
 		i.ended = at
-		s.releaseVolumes(i, at)
+		s.releaseVolumes(i)
 	}
 }
 

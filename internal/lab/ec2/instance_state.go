@@ -122,7 +122,7 @@ func rebootInstances(r *request) (reply, *Error) {
 // fingerprint is what two requests with the same client token must have in
 // common.
 func fingerprint(p params) string {
-	values := url.Values(maps.Clone(p.values))
+	values := maps.Clone(p.values)
 	values.Del("ClientToken")
 	return values.Encode()
 }

@@ -24,7 +24,7 @@ import (
 )
 
 // peersVariable names a folder whose bin holds the programs that the tests
-// below compare with; without it they are looked for on PATH.
+// below compare with; those that are not there are looked for on PATH.
 const peersVariable = "EC2_SYSPREP_PEERS"
 
 // peer returns the path of a program that really runs, or skips the test.
@@ -35,7 +35,9 @@ func peer(t *testing.T, name string, probe ...string) string {
 	}
 	path, err := exec.LookPath(name)
 	if folder := os.Getenv(peersVariable); folder != "" {
-		path, err = filepath.Join(folder, "bin", name), nil
+		if installed, missing := exec.LookPath(filepath.Join(folder, "bin", name)); missing == nil {
+			path, err = installed, nil
+		}
 	}
 	if err != nil {
 		t.Skipf("%s is neither on PATH nor in the folder that %s names: %v", name, peersVariable, err)
@@ -75,8 +77,10 @@ type peerStep struct {
 // peerScenario is the way of an instance to a shared image, and some mistakes.
 var peerScenario = []peerStep{
 	{name: "who", args: "sts get-caller-identity"},
-	{name: "run", args: "ec2 run-instances --image-id " + peerImage + " --instance-type t3.large --tag-specifications ResourceType=instance,Tags=[{Key=Name,Value=golden}]",
-		keep: map[string][]string{"instance": {"Instances", "0", "InstanceId"}}},
+	{
+		name: "run", args: "ec2 run-instances --image-id " + peerImage + " --instance-type t3.large --tag-specifications ResourceType=instance,Tags=[{Key=Name,Value=golden}]",
+		keep: map[string][]string{"instance": {"Instances", "0", "InstanceId"}},
+	},
 	{name: "wait for running", args: "ec2 wait instance-running --instance-ids {instance}"},
 	{name: "describe the running instance", args: "ec2 describe-instances --instance-ids {instance}"},
 	{name: "shutdown behavior", args: "ec2 describe-instance-attribute --instance-id {instance} --attribute instanceInitiatedShutdownBehavior"},
@@ -84,11 +88,15 @@ var peerScenario = []peerStep{
 	{name: "wait for stopped", args: "ec2 wait instance-stopped --instance-ids {instance}"},
 	{name: "describe the stopped instance", args: "ec2 describe-instances --filters Name=tag:Name,Values=gold* Name=instance-state-name,Values=stopped"},
 	{name: "dry run", args: "ec2 create-image --instance-id {instance} --name golden-1 --dry-run", code: "DryRunOperation"},
-	{name: "create", args: "ec2 create-image --instance-id {instance} --name golden-1 --description made --tag-specifications ResourceType=image,Tags=[{Key=a,Value=b}]",
-		keep: map[string][]string{"image": {"ImageId"}}},
+	{
+		name: "create", args: "ec2 create-image --instance-id {instance} --name golden-1 --description made --tag-specifications ResourceType=image,Tags=[{Key=a,Value=b}]",
+		keep: map[string][]string{"image": {"ImageId"}},
+	},
 	{name: "wait for available", args: "ec2 wait image-available --image-ids {image}"},
-	{name: "describe the image", args: "ec2 describe-images --owners self --filters Name=name,Values=golden-*",
-		keep: map[string][]string{"snapshot": {"Images", "0", "BlockDeviceMappings", "0", "Ebs", "SnapshotId"}}},
+	{
+		name: "describe the image", args: "ec2 describe-images --owners self --filters Name=name,Values=golden-*",
+		keep: map[string][]string{"snapshot": {"Images", "0", "BlockDeviceMappings", "0", "Ebs", "SnapshotId"}},
+	},
 	{name: "describe the snapshot", args: "ec2 describe-snapshots --snapshot-ids {snapshot}"},
 	{name: "share", args: "ec2 modify-image-attribute --image-id {image} --launch-permission Add=[{UserId=210987654321}]"},
 	{name: "describe permissions", args: "ec2 describe-image-attribute --image-id {image} --attribute launchPermission"},

@@ -84,7 +84,7 @@ func (s *Server) keyARN(region, name string) string {
 }
 
 // releaseVolumes deletes or detaches the volumes of a terminated instance.
-func (s *Server) releaseVolumes(i *instance, _ time.Time) {
+func (s *Server) releaseVolumes(i *instance) {
 	reg := s.region(i.Region)
 	for _, v := range i.volumes {
 		if v.KeepOnTermination {
