@@ -19,13 +19,12 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"sync"
 	"time"
-
-	"net/http"
-	"net/netip"
 )
 
 // Client is one guest with one account. It holds connections, no sessions,
@@ -46,7 +45,7 @@ type Client struct {
 type Stats struct {
 	// Requests is the number of HTTP requests.
 	Requests int
-	// ByAction counts them by what was asked: Identify, Create, Command,
+	// ByAction counts them by what was asked: Identify, Alive, Create, Command,
 	// Send, Receive, Signal, Delete; Handshake are the requests that NTLM
 	// adds.
 	ByAction map[string]int
@@ -109,12 +108,24 @@ func (c *Client) count(change func(*Stats)) {
 // ErrCertificate, ErrUnreachable and ErrNotWinRM; others, such as a reset
 // connection, have only their kind ([Classify]).
 func (c *Client) Probe(ctx context.Context) error {
-	a, err := c.ask(ctx, "Identify", identifyMessage, c.opts.ActionTimeout)
+	return c.identify(ctx, "Identify")
+}
+
+// Alive asks the listener who it is without showing credentials, as Windows
+// allows unless it was told otherwise. It tells whether WinRM runs on a guest
+// that may have reset its accounts: nil and ErrUnauthorized both mean that it
+// does. One request, with the errors of [Client.Probe].
+func (c *Client) Alive(ctx context.Context) error { return c.identify(ctx, actionAlive) }
+
+const actionAlive = "Alive"
+
+func (c *Client) identify(ctx context.Context, action string) error {
+	a, err := c.ask(ctx, action, identifyMessage, c.opts.ActionTimeout)
 	if err != nil {
 		return err
 	}
 	if a.Body.Identify == nil {
-		return &ExchangeError{Action: "Identify", Loss: LossNotWinRM, HTTPStatus: http.StatusOK, Err: errors.New("the answer is not one to Identify")}
+		return &ExchangeError{Action: action, Loss: LossNotWinRM, HTTPStatus: http.StatusOK, Err: errors.New("the answer is not one to Identify")}
 	}
 	return nil
 }
@@ -124,7 +135,7 @@ func (c *Client) Probe(ctx context.Context) error {
 // without TLS.
 func (c *Client) Certificate() string { return c.trust.shown() }
 
-// direction decides about a proxy: never for addresses that are near.
+// proxy decides about a proxy: never for addresses that are near.
 func (o *Options) proxy() func(*http.Request) (*url.URL, error) {
 	if o.NoProxy || o.Dial != nil || o.Host == "localhost" {
 		return nil

@@ -127,10 +127,12 @@ func (c *Client) post(ctx context.Context, action, message string, limit time.Du
 
 // roundTrip sends the message with the account's credentials.
 func (c *Client) roundTrip(ctx context.Context, l *lane, action string, message []byte) (*http.Response, error) {
-	if !c.opts.UseNTLM {
+	switch {
+	case action == actionAlive:
+		return c.send(ctx, l, action, message, func(r *http.Request) { r.Header.Set("WSMANIDENTIFY", "unauthenticated") })
+	case !c.opts.UseNTLM:
 		return c.send(ctx, l, action, message, func(r *http.Request) { r.SetBasicAuth(c.opts.Username, c.opts.Password) })
-	}
-	if l.authenticated {
+	case l.authenticated:
 		response, err := c.send(ctx, l, action, message, nil)
 		if err != nil || response.StatusCode != http.StatusUnauthorized {
 			return response, err

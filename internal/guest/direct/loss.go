@@ -16,7 +16,7 @@ import (
 // for the caller to say: after the guest is sealed most of them are good news.
 type Loss string
 
-// The kinds of loss. See reference tables of WS-Man and Win32 error codes.
+// The kinds of loss.
 const (
 	LossNone         Loss = ""                     // no error
 	LossCancelled    Loss = "cancelled"            // our own context ended
@@ -126,7 +126,9 @@ func (f *Fault) Is(target error) bool {
 
 const codeTimedOut = 2150858793 // ERROR_WSMAN_OPERATION_TIMEDOUT
 
-// faultLosses are the codes that tell more than that something failed.
+// faultLosses are the codes that tell more than that something failed: Win32
+// system error codes and their HRESULTs, WBEM and WS-Man error constants
+// (Microsoft's winerror.h, wbemcli.h and wsmerror.h).
 var faultLosses = map[uint32]Loss{
 	5:            LossForbidden, // ERROR_ACCESS_DENIED
 	2147942405:   LossForbidden, // its HRESULT

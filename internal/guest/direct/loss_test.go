@@ -441,6 +441,23 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+func TestAliveNeedsNoCredentials(t *testing.T) {
+	for _, ntlm := range []bool{false, true} {
+		s, m, c := lab(t, winrm.Config{}, func(o *direct.Options) { o.UseNTLM = ntlm })
+		m.lock()
+		if err := c.Alive(t.Context()); err != nil {
+			t.Errorf("NTLM %t: %v", ntlm, err)
+		}
+		if stats := s.Stats(); stats.Requests != 1 || stats.Unauthorized != 0 {
+			t.Errorf("NTLM %t: %+v", ntlm, stats)
+		}
+		if err := s.Break(winrm.Refused); err != nil {
+			t.Fatal(err)
+		}
+		await(t, func() bool { return errors.Is(c.Alive(t.Context()), direct.ErrRefused) })
+	}
+}
+
 func TestNoErrorIsNoLoss(t *testing.T) {
 	if got := direct.Classify(nil); got != direct.LossNone {
 		t.Errorf("got %q", got)

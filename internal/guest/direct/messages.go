@@ -37,17 +37,25 @@ func createMessage(url string, timeout time.Duration) (string, error) {
 	return setOption(winrm.NewOpenShellRequest(url, parameters(timeout)).String(), "WINRS_NOPROFILE", "TRUE")
 }
 
-// commandMessage starts a command whose input is bytes, not keystrokes.
-func commandMessage(url, shell, command string, timeout time.Duration) (string, error) {
+// checkCommand refuses what cmd.exe or the library's messages can not carry.
+func checkCommand(command string) error {
 	switch {
 	case command == "":
-		return "", errors.New("the command line is empty")
+		return errors.New("the command line is empty")
 	case len(utf16.Encode([]rune(command))) > commandLimit:
-		return "", fmt.Errorf("the command line has more than the %d characters that cmd.exe takes", commandLimit)
+		return fmt.Errorf("the command line has more than the %d characters that cmd.exe takes", commandLimit)
 	case strings.Contains(command, "]]>"):
-		return "", errors.New("the command line contains ]]>, which the library's messages can not carry")
+		return errors.New("the command line contains ]]>, which the library's messages can not carry")
 	case strings.ContainsFunc(command, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0xfffd || r == 0xfffe || r == 0xffff }):
-		return "", errors.New("the command line contains a control character or broken UTF-8")
+		return errors.New("the command line contains a control character or broken UTF-8")
+	}
+	return nil
+}
+
+// commandMessage starts a command whose input is bytes, not keystrokes.
+func commandMessage(url, shell, command string, timeout time.Duration) (string, error) {
+	if err := checkCommand(command); err != nil {
+		return "", err
 	}
 	message := winrm.NewExecuteCommandRequest(url, shell, command, nil, parameters(timeout)).String()
 	return setOption(message, "WINRS_CONSOLEMODE_STDIN", "FALSE")

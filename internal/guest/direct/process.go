@@ -47,10 +47,10 @@ var errClosed = errors.New("the process was closed")
 // method returns at once with its error, and [Process.Close] is still to be
 // called. The command line shows up in the guest's logs: no secrets.
 func (c *Client) Start(ctx context.Context, command string) (*Process, error) {
-	message, err := createMessage(c.url, c.operationTimeout())
-	if err == nil {
-		_, err = commandMessage(c.url, "check", command, c.operationTimeout())
+	if err := checkCommand(command); err != nil {
+		return nil, describe("Command", err)
 	}
+	message, err := createMessage(c.url, c.operationTimeout())
 	if err != nil {
 		return nil, describe("Create", err)
 	}

@@ -65,6 +65,11 @@ func (n *network) listen() error {
 
 // serve hands a listener to the HTTP server. The caller holds the lock.
 func (n *network) serve(l net.Listener) {
+	if n.closed {
+		// Nobody has seen the listener yet.
+		_ = l.Close()
+		return
+	}
 	n.listener, n.address = l, l.Addr().String()
 	var wrapped net.Listener = &listener{Listener: l, network: n}
 	if n.tls != nil {
