@@ -30,6 +30,9 @@ func Ready(name string) (m Machine, ok bool) {
 func Catalogue() []Named {
 	return []Named{
 		{"server-2022", "Windows Server 2022 with EC2Launch v2: seals", Server2022},
+		{"server-2025", "Windows Server 2025 with EC2Launch v2: seals", Server2025},
+		{"server-2019", "Windows Server 2019 with the files of EC2Launch v1", Server2019},
+		{"server-2012-r2", "Windows Server 2012 R2 with the files of EC2Config", Server2012R2},
 		{"refuses-appx", "Sysprep refuses: a package is installed and not provisioned", differs(func(m *Machine) {
 			m.AppX = append(m.AppX, guest.Package{Name: "Microsoft.Edge.GameAssist", FullName: "Microsoft.Edge.GameAssist_1.0.3423.0_x64__8wekyb3d8bbwe", Signature: "Store", Installed: true})
 		})},

@@ -96,7 +96,7 @@ func New(machine Machine, c *clock.Clock, hooks Hooks) *Guest {
 		machine:   machine.Clone(),
 		clock:     c,
 		hooks:     hooks,
-		agents:    []launchAgent{ec2LaunchV2{}, ec2LaunchV1{}, ec2Config{}},
+		agents:    []launchAgent{ec2LaunchV2{}},
 		offset:    time.Duration(machine.ClockOffset),
 		accounts:  maps.Clone(machine.Accounts),
 		services:  map[string]Service{},

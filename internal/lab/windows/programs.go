@@ -10,7 +10,8 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 )
 
-// launchAgent is what differs between EC2Launch v2, EC2Launch v1 and EC2Config.
+// launchAgent is what differs between launch agents. EC2Launch v2 is the one
+// that the model has; EC2Launch v1 (scripts) and EC2Config (a program) fit in.
 type launchAgent interface {
 	// program returns what a program of the agent's does, by the path of its
 	// file; nil when the file is none of the agent's.
@@ -41,6 +42,8 @@ func windowsPrograms(name string) program {
 		return runReg
 	case "sysprep.exe":
 		return runSysprep
+	case "powercfg.exe":
+		return runPowercfg
 	}
 	return nil
 }
@@ -48,7 +51,7 @@ func windowsPrograms(name string) program {
 // quietPrograms are programs that do something which the model does not have:
 // they end with 0 and a note.
 var quietPrograms = map[string]bool{
-	"powercfg.exe": true, "net.exe": true, "sc.exe": true, "icacls.exe": true, "wevtutil.exe": true,
+	"net.exe": true, "sc.exe": true, "icacls.exe": true, "wevtutil.exe": true,
 	"netsh.exe": true, "timeout.exe": true, "taskkill.exe": true, "bcdedit.exe": true, "cleanmgr.exe": true,
 }
 
@@ -112,8 +115,14 @@ func runCmd(p *process) int {
 		return cannotRun(p)
 	}
 	line := strings.TrimSpace(p.arguments[at+2:])
-	if strings.HasPrefix(line, `"`) && strings.HasSuffix(line, `"`) && strings.Count(line, `"`) != 2 {
-		line = line[1 : len(line)-1]
+	if len(line) > 1 && strings.HasPrefix(line, `"`) && strings.HasSuffix(line, `"`) {
+		// cmd.exe drops the outer quotes unless they hold nothing but a program.
+		inner := line[1 : len(line)-1]
+		isProgram := false
+		p.do(func(g *Guest) { isProgram = !strings.Contains(inner, `"`) && g.disk.file(inner) != nil })
+		if !isProgram || strings.Contains(lower[:at], "/s") {
+			line = inner
+		}
 	}
 	return p.commandLine(line)
 }
@@ -122,6 +131,22 @@ func runCmd(p *process) int {
 func (p *process) commandLine(line string) int {
 	code, _ := (&batch{process: p}).line(line)
 	return code
+}
+
+// runPowercfg is powercfg.exe /hibernate.
+func runPowercfg(p *process) int {
+	words := splitLine(strings.ToLower(p.arguments))
+	if len(words) != 2 || strings.TrimLeft(words[0], "/-") != "hibernate" && strings.TrimLeft(words[0], "/-") != "h" {
+		return cannotRun(p)
+	}
+	p.do(func(g *Guest) {
+		number := 0
+		if words[1] == "on" {
+			number = 1
+		}
+		g.setDword(powerKey, "HibernateEnabled", number)
+	})
+	return 0
 }
 
 func runWhoami(p *process) int {

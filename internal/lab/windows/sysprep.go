@@ -352,7 +352,7 @@ func (s *sysprepRun) generalize() int {
 			if !s.rearm() {
 				return s.stopHere()
 			}
-		case strings.HasPrefix(provider, "scecli"):
+		case strings.HasPrefix(provider, "shsetup"):
 			s.do(func(g *Guest) { g.authGone = g.authGone || g.machine.Network.UnauthorizedInGeneralize })
 		}
 		s.info("ActionPlatform::LaunchModule: Successfully executed " + provider)
