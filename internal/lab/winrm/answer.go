@@ -119,7 +119,7 @@ func answerReceive(id string, o output) *answer {
 			fmt.Fprintf(&b, `<rsp:Stream Name="%s" CommandId="%s" End="true"></rsp:Stream>`, name, escape(id))
 		}
 		fmt.Fprintf(&b, `<rsp:CommandState CommandId="%s" State="%s/CommandState/Done"><rsp:ExitCode>%d</rsp:ExitCode></rsp:CommandState>`,
-			escape(id), nsShell, uint32(o.exitCode))
+			escape(id), nsShell, o.exitCode)
 	} else {
 		fmt.Fprintf(&b, `<rsp:CommandState CommandId="%s" State="%s/CommandState/Running"/>`, escape(id), nsShell)
 	}

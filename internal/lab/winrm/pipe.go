@@ -106,7 +106,7 @@ type piece struct {
 type output struct {
 	pieces   []piece
 	done     bool
-	exitCode int
+	exitCode uint32
 }
 
 // outputQueue holds what a process has written and nobody has fetched.
@@ -120,7 +120,7 @@ type outputQueue struct {
 	closed   bool
 	done     bool
 	fetched  bool // the end has been told
-	exitCode int
+	exitCode uint32
 	fault    *Fault // what a Receive gets once the queue was aborted
 }
 
@@ -161,7 +161,7 @@ func (w streamWriter) Write(b []byte) (int, error) {
 }
 
 // finish says that the process has ended by itself.
-func (q *outputQueue) finish(exitCode int) {
+func (q *outputQueue) finish(exitCode uint32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed, q.done, q.exitCode = true, true, exitCode

@@ -142,7 +142,7 @@ func (s *shell) run(p *process, command *Command, units int) {
 	}
 	p.stdin.breakUp()
 	if p.ctx.Err() == nil {
-		p.out.finish(exitCode)
+		p.out.finish(uint32(exitCode)) //nolint:gosec // a DWORD, however it is written
 	}
 }
 
