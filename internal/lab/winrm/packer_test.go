@@ -1,6 +1,3 @@
-// Packer's communicator needs modules that nothing else in this project needs;
-// the library under it is tried without a tag in library_test.go.
-
 package winrm_test
 
 import (
