@@ -322,8 +322,8 @@ func (m *Machine) SetRegistry(name string, value guest.Value) {
 			delete(m.Registry, existing)
 		}
 	}
-	if value.Kind != "" || !strings.Contains(name, "!") {
-		value.Exists = true
+	value.Exists = value.Kind != ""
+	if value.Exists || !strings.Contains(name, "!") {
 		m.Registry[name] = value
 	}
 }
