@@ -51,11 +51,6 @@ func (p *process) seal(folder string) int {
 		p.do(func(g *Guest) { g.note("the sealer cannot read its plan: " + err.Error()) })
 		return 1
 	}
-	if s.plan.Apply == nil || s.plan.Sealed == nil || s.plan.Failed == nil || s.plan.GiveUp == nil {
-		// PowerShell takes null for a list of one and fails on it.
-		p.do(func(g *Guest) { g.note("the sealer's plan has null in place of a list") })
-		return 1
-	}
 	s.state.Token, s.state.PID = s.plan.Token, p.pid
 	if !s.claim() {
 		return 2
@@ -213,7 +208,7 @@ func (s *sealer) stopWindows() int {
 		}
 		if s.do(func(g *Guest) {
 			if g.machine.Power.ShutdownDenied {
-				err = failed("Win32Shutdown: Privilege not held.")
+				err = failed("Win32Shutdown returned 1314")
 				return
 			}
 			g.shutDown(false)
@@ -293,8 +288,11 @@ func (s *sealer) acts(acts []guest.Act, all bool) string {
 
 // act carries out one act and returns the message of its failure.
 func (s *sealer) act(act guest.Act) (message string) {
-	if act.Act == guest.ActRun {
+	switch act.Act {
+	case guest.ActRun:
 		return s.actRun(act)
+	case guest.ActDeleteFolder:
+		return s.actDeleteFolder(act)
 	}
 	if !s.do(func(g *Guest) {
 		var err error
@@ -315,10 +313,6 @@ func (s *sealer) act(act guest.Act) (message string) {
 			if g.disk.file(act.Path) != nil {
 				_, err = g.disk.remove(act.Path, false)
 			}
-		case guest.ActDeleteFolder:
-			if n := g.disk.find(act.Path); n != nil && n.folder {
-				_, err = g.disk.remove(act.Path, true)
-			}
 		case guest.ActRegistry:
 			err = g.actRegistry(act)
 		default:
@@ -331,6 +325,29 @@ func (s *sealer) act(act guest.Act) (message string) {
 		return asCallError(errEnded).Message
 	}
 	return message
+}
+
+// actDeleteFolder deletes a folder. A file that somebody is just reading is
+// gone a moment later.
+func (s *sealer) actDeleteFolder(act guest.Act) string {
+	for try := 1; ; try++ {
+		var err error
+		if !s.do(func(g *Guest) {
+			if n := g.disk.find(act.Path); n != nil && n.folder {
+				_, err = g.disk.remove(act.Path, true)
+			}
+		}) {
+			return asCallError(errEnded).Message
+		}
+		switch {
+		case err == nil:
+			return ""
+		case try == 5:
+			return asCallError(err).Message
+		case !s.wait(300 * time.Millisecond):
+			return asCallError(errEnded).Message
+		}
+	}
 }
 
 func (g *Guest) actRegistry(act guest.Act) error {
