@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"os"
@@ -20,6 +21,12 @@ func main() {
 	packersdk.LogSecretFilter.SetOutput(os.Stderr)
 	log.SetOutput(&packersdk.LogSecretFilter)
 
+	if len(os.Args) == 2 && os.Args[1] == sysprep.GuardianCommand {
+		if err := sysprep.Guard(context.Background(), os.Stdin); err != nil {
+			os.Exit(1)
+		}
+		return
+	}
 	if err := components().Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -29,7 +36,7 @@ func main() {
 // components is what the plugin offers to Packer: the provisioner ec2-sysprep and the post-processor ec2-sysprep-ami.
 func components() *plugin.Set {
 	set := plugin.NewSet()
-	set.RegisterProvisioner(plugin.DEFAULT_NAME, new(sysprep.Provisioner))
+	set.RegisterProvisioner(plugin.DEFAULT_NAME, &sysprep.Provisioner{Guards: true})
 	set.RegisterPostProcessor("ami", new(ami.PostProcessor))
 	set.SetVersion(version.PluginVersion)
 	return set

@@ -130,7 +130,7 @@ func (g *Guest) Ask(ctx context.Context, calls ...Asker) error {
 		if len(open) == 0 {
 			return nil
 		}
-		err := g.askOnce(ctx, open)
+		err := g.attempt(ctx, deadline, open)
 		if err == nil {
 			continue
 		}
@@ -160,6 +160,21 @@ func (g *Guest) Ask(ctx context.Context, calls ...Asker) error {
 			return waitErr
 		}
 	}
+}
+
+// attempt asks once. After a loss an attempt must not outlast the time that the
+// guest was given to come back: a black hole would hold it for much longer.
+func (g *Guest) attempt(ctx context.Context, deadline time.Time, calls []Asker) error {
+	if deadline.IsZero() {
+		return g.askOnce(ctx, calls)
+	}
+	bounded, cancel := context.WithDeadline(ctx, deadline.Add(reconnectPause))
+	defer cancel()
+	err := g.askOnce(bounded, calls)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return &LostError{Err: errors.New("no answer in time")}
+	}
+	return err
 }
 
 func unanswered(calls []Asker) []Asker {

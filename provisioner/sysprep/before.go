@@ -288,14 +288,15 @@ func (r *run) plan(ctx context.Context) error {
 		return err
 	}
 	for _, file := range r.files {
-		r.say("Replacing the %s %s", file.Name, file.Path)
+		r.say("Replacing the %s %s", file.Name, launchagent.Expand(file.Path, r.facts.Identity.Folders))
 	}
 	return nil
 }
 
 // stage puts everything into one folder on the guest.
 func (r *run) stage(ctx context.Context) error {
-	r.say("Staging the sealer and %d files in %s", len(r.files), r.job.Folder())
+	r.say("Staging the sealer in %s", r.job.Folder())
+	r.post()
 	files, err := r.job.Stage(ctx, r.sealPlan)
 	if err != nil {
 		r.giveUp(ctx)
@@ -333,9 +334,13 @@ func (r *run) trigger(ctx context.Context) error {
 		r.giveUp(ctx)
 		return err
 	}
-	r.say("Starting Sysprep through %s", r.facts.Agent.Title())
+	r.say("Starting Sysprep through %s. %s", r.facts.Agent.Title(), r.goesOn())
 	confirmed, err := r.job.Trigger(ctx)
 	r.confirmed = confirmed
+	if ctx.Err() == nil {
+		// From here on the sealer tidies up by itself, or has been called off.
+		r.dismiss()
+	}
 	var lost *guest.LostError
 	switch {
 	case err == nil:

@@ -143,6 +143,7 @@ type Config struct {
 	// beforeSysprep is the user's own script, ready for the guest.
 	beforeSysprep []byte
 	warnings      []string
+	guards        bool
 }
 
 // BeforeSysprepConfig is what BeforeSysprep.cmd does: one of the two.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hcldec"
@@ -22,6 +23,11 @@ import (
 
 // Provisioner is the provisioner ec2-sysprep.
 type Provisioner struct {
+	// Guards says that the program knows GuardianCommand, so that a guardian
+	// can be started for the time in which an interrupted build would leave
+	// something behind on the guest. main sets it.
+	Guards bool
+
 	config Config
 }
 
@@ -33,7 +39,7 @@ func (p *Provisioner) ConfigSpec() hcldec.ObjectSpec { return p.config.FlatMapst
 // Prepare checks the options and names everything that is wrong at once. It
 // touches nothing but the local files that the options name.
 func (p *Provisioner) Prepare(raws ...any) error {
-	p.config = Config{}
+	p.config = Config{guards: p.Guards}
 	return p.config.prepare(raws...)
 }
 
@@ -43,6 +49,10 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 	if err != nil {
 		return err
 	}
+	// Packer does not wait for a cancelled provisioner: what is to be said has
+	// to be said at once, and the guardian does what takes longer.
+	stop := context.AfterFunc(ctx, r.announce)
+	defer stop()
 	err = r.seal(ctx)
 	if ctx.Err() != nil {
 		r.cancelled(ctx)
@@ -107,6 +117,10 @@ type run struct {
 	// finished says that nothing is left to do although steps remain.
 	finished bool
 	began    time.Time
+	guardian *guardian
+
+	mu      sync.Mutex
+	reached handoff.Stage
 }
 
 func (p *Provisioner) begin(ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) (*run, error) {
@@ -159,6 +173,9 @@ func (r *run) mark(phase, imageState, note string) {
 // save writes the record. A record that cannot be written before the trigger
 // ends the build; afterwards it is said.
 func (r *run) save(stage handoff.Stage) error {
+	r.mu.Lock()
+	r.reached = stage
+	r.mu.Unlock()
 	r.record.Stage = stage
 	if err := r.store.Save(r.record, time.Now().UTC()); err != nil {
 		return fmt.Errorf("writing the record of the build: %w", err)
@@ -167,6 +184,7 @@ func (r *run) save(stage handoff.Stage) error {
 }
 
 func (r *run) close() error {
+	r.dismiss()
 	if r.guest == nil {
 		return nil
 	}
@@ -176,45 +194,50 @@ func (r *run) close() error {
 // cancelLimit bounds tidying up after Ctrl-C: Packer and the user wait.
 const cancelLimit = 2500 * time.Millisecond
 
-// cancelled tidies up after Ctrl-C, or says what the guest will do by itself.
+// announce says, the moment that a build is cancelled, what becomes of the guest.
+func (r *run) announce() {
+	r.mu.Lock()
+	stage := r.reached
+	r.mu.Unlock()
+	switch stage {
+	case handoff.StageStaged:
+		r.say("Cancelled: the working folder is being deleted from the guest, on which nothing else was changed.")
+	case handoff.StageTriggered:
+		r.say("Cancelled: the sealer is being called off, if it has not begun. %s", r.goesOn())
+	case handoff.StageSealerConfirmed:
+		r.say("Cancelled. %s", r.goesOn())
+	case handoff.StageSealed:
+		r.say("Cancelled: the guest is sealed and shuts down by itself.")
+	}
+}
+
+// goesOn says what a guest does whose sealer has begun.
+func (r *run) goesOn() string {
+	end := "stays up"
+	if r.config.Shutdown != "none" {
+		end = "shuts down"
+	}
+	return fmt.Sprintf("Once Sysprep has begun, the guest goes on by itself: within %s it %s when it has been sealed, or puts back what was changed and stays up. The record of this build is %s.",
+		r.config.SysprepTimeout, end, r.store.Place())
+}
+
+// cancelled tidies up after Ctrl-C.
 func (r *run) cancelled(parent context.Context) {
+	defer r.dismiss()
 	if r.job == nil || r.finished {
+		return
+	}
+	switch r.record.Stage {
+	case handoff.StageStaged, handoff.StageTriggered, handoff.StagePlanned:
+	default:
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), cancelLimit)
 	defer cancel()
 	r.guest.SetReconnect(0)
-	switch r.record.Stage {
-	case handoff.StageSealed, handoff.StageShutdown:
-		r.say("The guest is sealed and shuts down by itself.")
-		r.sayResume()
-		return
-	case handoff.StageRefused:
-		return
+	if _, err := r.job.CallOff(ctx); err != nil {
+		r.logf("tidying up after the cancellation: %s", err)
 	}
-	off, err := r.job.CallOff(ctx)
-	switch {
-	case err == nil && off:
-		r.say("Cancelled: nothing was changed on the guest, and the working folder has been deleted.")
-	case err == nil:
-		r.sayGoesOn()
-	case !r.job.Triggered():
-		r.say("Cancelled: nothing was changed on the guest but that the working folder %s may be left behind (%s).", r.job.Folder(), err)
-	default:
-		r.logf("calling the sealer off: %s", err)
-		r.sayGoesOn()
-	}
-}
-
-// sayGoesOn says what a guest does whose sealer has begun.
-func (r *run) sayGoesOn() {
-	limit := r.config.SysprepTimeout
-	end := "it stays up"
-	if r.config.Shutdown == "sealed" {
-		end = "it shuts down"
-	}
-	r.say("Sysprep has begun on the guest and goes on by itself: within %s %s when it has been sealed, or it puts back what was changed and stays up.", limit, end)
-	r.sayResume()
 }
 
 var errNoInstance = errors.New("nobody can tell which instance the guest is: its instance metadata does not answer, and instance_id is not given")

@@ -56,7 +56,7 @@ type Options struct {
 	ActionTimeout time.Duration
 
 	// Dial replaces the TCP dialer; nil means the network.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
 }
 
 const (
