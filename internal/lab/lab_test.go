@@ -120,7 +120,7 @@ func TestASealedGuestStopsItsInstance(t *testing.T) {
 			if err := g.Ask(ctx, seen); err != nil {
 				t.Errorf("acknowledging: %v", err)
 			}
-			waitFor(t, ctx, "the stop", func() bool {
+			waitFor(ctx, t, "the stop", func() bool {
 				instance, _ := l.EC2.Instance(m.InstanceID())
 				return instance.State == ec2.StateStopped
 			})
@@ -148,7 +148,7 @@ func TestACutNetworkComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.CutNetwork(time.Minute)
-	waitFor(t, ctx, "the network", m.Guest().Reachable)
+	waitFor(ctx, t, "the network", m.Guest().Reachable)
 	g.Drop()
 	if _, err := guest.Fetch(ctx, g, guest.Hello()); err != nil {
 		t.Errorf("after the cut: %v", err)
@@ -163,7 +163,7 @@ func TestAfterGeneralizeWinRMSaysNo(t *testing.T) {
 	m.Guest().Execute(`C:\Windows\System32\Sysprep\sysprep.exe`, "/oobe /generalize /quit /quiet")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	waitFor(t, ctx, "the end of the password", func() bool {
+	waitFor(ctx, t, "the end of the password", func() bool {
 		_, ok := m.Guest().Password(m.User())
 		return !ok && m.Guest().Sealed()
 	})
@@ -186,7 +186,7 @@ func TestASpareMachineRunsALaunchedInstance(t *testing.T) {
 	id := launch(t, l)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	waitFor(t, ctx, "WinRM", m.Guest().Reachable)
+	waitFor(ctx, t, "WinRM", m.Guest().Reachable)
 	if m.InstanceID() != id {
 		t.Errorf("the machine is %q, EC2 launched %q", m.InstanceID(), id)
 	}
@@ -198,7 +198,7 @@ func TestASpareMachineRunsALaunchedInstance(t *testing.T) {
 }
 
 // waitFor looks until a condition holds.
-func waitFor(t *testing.T, ctx context.Context, what string, condition func() bool) {
+func waitFor(ctx context.Context, t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()

@@ -126,8 +126,7 @@ func (p *process) startDetached(args guest.StartArgs) (any, error) {
 }
 
 func (p *process) metadata(args guest.MetadataArgs) (any, error) {
-	m := p.guest.machine
-	if m.MetadataOff {
+	if p.guest.machine.MetadataOff {
 		p.wait(time.Duration(args.Milliseconds) * time.Millisecond)
 		return guest.MetadataItems{}, nil
 	}

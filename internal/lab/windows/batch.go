@@ -15,7 +15,6 @@ import (
 type batch struct {
 	process *process
 	level   int
-	echoOff bool
 }
 
 // runBatchFile carries out a batch file and returns its exit code.

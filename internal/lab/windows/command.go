@@ -1,14 +1,13 @@
 package windows
 
 import (
+	"context"
 	"encoding/base64"
 	"io"
 	"regexp"
 	"strings"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/winrm"
-
-	"context"
 )
 
 // Run implements [winrm.Windows]: it carries out a command line that came

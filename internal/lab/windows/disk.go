@@ -27,8 +27,8 @@ type node struct {
 type disk struct {
 	nodes map[string]*node
 	now   func() time.Time
-	// files says, for a folder that was deleted or a file that is in use, who
-	// holds it. A held file can neither be moved nor deleted.
+	// held are the files that somebody has open, folded: they can be neither
+	// written nor moved nor deleted.
 	held map[string]bool
 }
 

@@ -104,7 +104,9 @@ func New(machine Machine, c *clock.Clock, hooks Hooks) *Guest {
 		nextPID:   4,
 		reachable: true,
 	}
-	//nolint:gocritic // the guest's life is its own: it ends by Close
+	if g.machine.Metadata == nil {
+		g.machine.Metadata = map[string]string{}
+	}
 	g.life, g.end = context.WithCancel(context.Background())
 	g.disk = newDisk(g.nowLocked)
 	g.hive = newHive(g.administratorSID())

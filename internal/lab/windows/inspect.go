@@ -221,9 +221,6 @@ func (g *Guest) Service(name string) Service {
 func (g *Guest) SetMetadata(path, body string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.machine.Metadata == nil {
-		g.machine.Metadata = map[string]string{}
-	}
 	g.machine.Metadata[path] = body
 }
 

@@ -45,7 +45,7 @@ func TestADescriptionSaysOnlyHowItDiffers(t *testing.T) {
 		if b.Service("wuauserv").State != "Running" || b.Service("WinRM").State != "Running" {
 			t.Error("the services did not take the difference")
 		}
-		if ahead := b.Time().Sub(time.Now()); ahead != 3*time.Hour {
+		if ahead := time.Until(b.Time()); ahead != 3*time.Hour {
 			t.Errorf("the clock is %s ahead", ahead)
 		}
 		if !b.machine.Sysprep.HangsInGeneralize || !b.machine.Sysprep.MessageBox || b.machine.Sysprep.Generalize != Seconds(30) {

@@ -65,7 +65,7 @@ func (p *process) converseFromFile(path string) int {
 
 // refuse is what the bootstrap says where PowerShell cannot run the protocol.
 func (p *process) refuse() (code int, refused bool) {
-	m := p.guest.machine
+	m := &p.guest.machine
 	major, _, _ := strings.Cut(m.PowerShell, ".")
 	if n, err := strconv.Atoi(major); m.Language == "FullLanguage" && err == nil && n >= 3 {
 		return 0, false
@@ -137,15 +137,20 @@ func (p *process) answerLine(in *input, line []byte) guest.Reply {
 	for _, call := range request.Calls {
 		answer, err := p.answer(in, request.ID, call)
 		if err != nil {
-			answer = map[string]*guest.CallError{"error": asCallError(err)}
+			answer = refused{asCallError(err)}
 		}
 		data, err := json.Marshal(answer)
 		if err != nil {
-			data, _ = json.Marshal(map[string]*guest.CallError{"error": asCallError(err)})
+			return guest.Reply{ID: request.ID, Error: asCallError(err)}
 		}
 		reply.Answers = append(reply.Answers, data)
 	}
 	return reply
+}
+
+// refused is the answer of a call that failed.
+type refused struct {
+	Error *guest.CallError `json:"error"`
 }
 
 func asCallError(err error) *guest.CallError {

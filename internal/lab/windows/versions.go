@@ -12,7 +12,6 @@ type release struct {
 	powershell                     string
 	// major is the version as cmd.exe shows it, "10.0" or "6.3".
 	major, minor string
-	features     []string
 	noAppX       bool
 }
 
