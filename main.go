@@ -11,6 +11,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 	"github.com/hashicorp/packer-plugin-sdk/plugin"
 
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/post-processor/ami"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/provisioner/sysprep"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/version"
@@ -21,8 +22,9 @@ func main() {
 	packersdk.LogSecretFilter.SetOutput(os.Stderr)
 	log.SetOutput(&packersdk.LogSecretFilter)
 
-	if len(os.Args) == 2 && os.Args[1] == sysprep.GuardianCommand {
-		if err := sysprep.Guard(context.Background(), os.Stdin); err != nil {
+	if done, err := subcommand(os.Args[1:]); done {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
@@ -31,6 +33,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// subcommand runs what is not Packer's: explain, for people, and the guardian, which the provisioner starts.
+func subcommand(arguments []string) (done bool, err error) {
+	if len(arguments) == 0 {
+		return false, nil
+	}
+	switch arguments[0] {
+	case "explain":
+		return true, diagnosis.Command(arguments[1:], os.Stdin, os.Stdout)
+	case sysprep.GuardianCommand:
+		return true, sysprep.Guard(context.Background(), os.Stdin)
+	}
+	return false, nil
 }
 
 // components is what the plugin offers to Packer: the provisioner ec2-sysprep and the post-processor ec2-sysprep-ami.

@@ -73,6 +73,9 @@ type Facts struct {
 	Edition string
 	// ImageState is what Setup says of the image.
 	ImageState string
+	// Administrator is the name of the built-in administrator, the account with
+	// the relative id 500; empty when nobody could tell.
+	Administrator string
 	// ClockOffset is the guest's clock minus ours.
 	ClockOffset time.Duration
 }

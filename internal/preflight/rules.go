@@ -325,11 +325,12 @@ func upgraded() ([]guest.Asker, judge) {
 // The answer files of EC2Launch v2 and EC2Config name the account in a command.
 func administrator() ([]guest.Asker, judge) {
 	accounts := guest.Query("Win32_UserAccount", "LocalAccount=True", "Name", "SID", "Disabled")
-	return []guest.Asker{accounts}, func(*Facts) []Finding {
+	return []guest.Asker{accounts}, func(f *Facts) []Finding {
 		for _, account := range accounts.Or(guest.Objects{}).Objects {
 			if !strings.HasSuffix(account["SID"], "-500") {
 				continue
 			}
+			f.Administrator = account["Name"]
 			if !strings.EqualFold(account["Name"], "Administrator") {
 				return warn("the built-in administrator is called "+account["Name"]+", and the agent's answer file has commands for Administrator",
 					"Give an answer file of your own, or call the account Administrator again.")

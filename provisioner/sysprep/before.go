@@ -1,7 +1,6 @@
 package sysprep
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -235,7 +234,9 @@ func (r *run) checkAnswerFile(agent launchagent.Found, answer *guest.Call[guest.
 		}
 	}
 	file := r.config.answerFile
-	options := answerfile.CheckOptions{Architecture: r.facts.Identity.Architecture, Shipped: shipped}
+	options := answerfile.CheckOptions{
+		Architecture: r.facts.Identity.Architecture, AdministratorName: r.facts.Administrator, Shipped: shipped,
+	}
 	if file == nil {
 		file, options.Shipped = shipped, nil
 	}
@@ -250,7 +251,7 @@ func (r *run) checkAnswerFile(agent launchagent.Found, answer *guest.Call[guest.
 	if r.config.answerFile == nil {
 		return nil
 	}
-	if r.client == nil && r.build.ConnType == "winrm" && holdsSecret(file) {
+	if r.client == nil && r.build.ConnType == "winrm" && file.HoldsSecret() {
 		return &image.Failure{
 			Code: codeSecret, Problem: "the answer file holds a password or a product key, and Packer's WinRM communicator would put it into command lines that Windows logs",
 			Next: "let the provisioner connect by itself: transport = \"winrm\"",
@@ -258,16 +259,6 @@ func (r *run) checkAnswerFile(agent launchagent.Found, answer *guest.Call[guest.
 	}
 	r.files = append(r.files, generalize.Staged{Name: "answer file", Path: agent.AnswerFile(), Data: r.config.answerFile.Bytes()})
 	return nil
-}
-
-func holdsSecret(file *answerfile.File) bool {
-	text := []byte(file.Text())
-	for _, element := range []string{"Password>", "ProductKey>", "<Key>"} {
-		if bytes.Contains(text, []byte(element)) {
-			return true
-		}
-	}
-	return false
 }
 
 // plan works out what will change, and what is put back after a failure.

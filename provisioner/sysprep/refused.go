@@ -78,6 +78,9 @@ func (r *run) refused(ctx context.Context) error {
 		lines = append(lines, "First fatal line: "+explanation.Cause.String())
 		if explanation.Fatal() {
 			lines = append(lines, explanation.Meaning)
+			if len(explanation.Subjects) > 1 {
+				lines = append(lines, "All that it complained about: "+strings.Join(explanation.Subjects, ", "))
+			}
 		}
 	} else if explanation.Verdict != nil {
 		lines = append(lines, "Verdict: "+explanation.Verdict.String())
