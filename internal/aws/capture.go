@@ -71,12 +71,13 @@ type Capture struct {
 // called amiName of the instance. It changes nothing: CreateImage is asked as
 // a dry run. It is an error when the instance itself can not be described.
 func CheckCapture(ctx context.Context, session *Session, instanceID, amiName string) (*Capture, error) {
-	instance, err := DescribeInstance(ctx, session.EC2, instanceID)
+	instance, owner, err := describe(ctx, session.EC2, instanceID)
 	if err != nil {
 		return nil, err
 	}
 	capture := &Capture{
 		InstanceID: instanceID,
+		AccountID:  owner,
 		Region:     session.Region,
 		State:      State(instance),
 		LaunchTime: awssdk.ToTime(instance.LaunchTime),
@@ -87,9 +88,6 @@ func CheckCapture(ctx context.Context, session *Session, instanceID, amiName str
 		capture.Findings = append(capture.Findings, Finding{Obstacle: obstacle, Value: value})
 	}
 
-	if capture.AccountID, err = session.AccountID(ctx); err != nil {
-		unanswered(err)
-	}
 	if taken, err := ImageByName(ctx, session.EC2, amiName); err != nil {
 		unanswered(err)
 	} else if taken != nil {
@@ -150,18 +148,30 @@ var ErrNoInstance = errors.New("EC2 knows no such instance in this region")
 // DescribeInstance asks EC2 for one instance. The error is ErrNoInstance when
 // the answer is empty; IsNotFound tells the other way of not being there.
 func DescribeInstance(ctx context.Context, api EC2, instanceID string) (types.Instance, error) {
+	instance, _, err := describe(ctx, api, instanceID)
+	return instance, err
+}
+
+// Owner asks EC2 for the account that the instance, and so its AMI, belongs to.
+// Unlike Session.AccountID it does not need STS.
+func Owner(ctx context.Context, api EC2, instanceID string) (string, error) {
+	_, owner, err := describe(ctx, api, instanceID)
+	return owner, err
+}
+
+func describe(ctx context.Context, api EC2, instanceID string) (instance types.Instance, owner string, err error) {
 	answer, err := api.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{instanceID}})
 	if err != nil {
-		return types.Instance{}, fmt.Errorf("describing instance %s: %w", instanceID, err)
+		return types.Instance{}, "", fmt.Errorf("describing instance %s: %w", instanceID, err)
 	}
 	for _, reservation := range answer.Reservations {
 		for _, instance := range reservation.Instances {
 			if awssdk.ToString(instance.InstanceId) == instanceID {
-				return instance, nil
+				return instance, awssdk.ToString(reservation.OwnerId), nil
 			}
 		}
 	}
-	return types.Instance{}, fmt.Errorf("describing instance %s: %w", instanceID, ErrNoInstance)
+	return types.Instance{}, "", fmt.Errorf("describing instance %s: %w", instanceID, ErrNoInstance)
 }
 
 // ImageByName asks EC2 for this account's AMI of the name. It returns nil when

@@ -2,10 +2,12 @@ package image
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/handoff"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/version"
 )
 
@@ -29,6 +31,12 @@ type Template struct {
 	// OwnCredentials says that the build had access_key, assume_role or other
 	// options of its own, which are not repeated here.
 	OwnCredentials bool
+}
+
+// TemplatePath returns where the template that carries on with an instance is
+// written in Packer's cache folder.
+func TemplatePath(cacheDir, instanceID string) string {
+	return filepath.Join(cacheDir, handoff.Folder, "resume_"+instanceID+".pkr.hcl")
 }
 
 // HCL returns the template's text, ready to be written to a file and run with

@@ -206,15 +206,9 @@ func (p *PostProcessor) reach(ctx context.Context, record *handoff.Record) (*aws
 			Next: "aws sts get-caller-identity, with the same region and profile",
 		}
 	}
-	account, err := session.AccountID(ctx)
+	account, err := p.account(ctx, session, record)
 	if err != nil {
-		if p.config.JournalPath == "" {
-			return nil, "", &image.Failure{
-				Code: image.CodeAccess, Problem: "finding out the account, after which the journal is named", Cause: err,
-				Next: "give journal_path, or let the credentials reach STS",
-			}
-		}
-		account = ""
+		return nil, "", err
 	}
 	if record != nil && record.AccountID != "" && account != "" && record.AccountID != account {
 		return nil, "", &image.Failure{
@@ -224,6 +218,28 @@ func (p *PostProcessor) reach(ctx context.Context, record *handoff.Record) (*aws
 		}
 	}
 	return session, account, nil
+}
+
+// account returns the account in which the AMI will be, after which the journal
+// is named. STS has told it already, unless skip_credential_validation is set;
+// then the instance's owner tells it, or the record of an instance that is gone.
+func (p *PostProcessor) account(ctx context.Context, session *aws.Session, record *handoff.Record) (string, error) {
+	if !p.config.SkipCredsValidation {
+		return session.AccountID(ctx)
+	}
+	owner, err := aws.Owner(ctx, session.EC2, p.config.InstanceID)
+	switch {
+	case err == nil:
+		return owner, nil
+	case record != nil && record.AccountID != "":
+		return record.AccountID, nil
+	case p.config.JournalPath != "":
+		return "", nil
+	}
+	return "", &image.Failure{
+		Code: image.CodeAccess, Problem: "finding out the account, after which the journal is named", Cause: err,
+		Next: "give journal_path",
+	}
 }
 
 // openJournal opens the journal of the instance.
@@ -319,8 +335,25 @@ func (p *PostProcessor) sayHowToCarryOn(ui packersdk.Ui, err error, recordPath, 
 		OwnCredentials: c.AccessKey != "" || len(c.AssumeRole) > 0 || c.AssumeRoleWithWebIdentity != nil ||
 			c.SharedCredentialsFile != "" || c.CustomEndpointEc2 != "" || c.CustomEndpointSts != "",
 	}
-	say(ui, "Nothing is lost. When the cause is put right, carry on with this template:\n\n"+template.HCL())
+	text := template.HCL()
+	say(ui, "Nothing is lost. When the cause is put right, carry on with this template:\n\n"+text)
+	if path, saveErr := saveTemplate(c.InstanceID, text); saveErr != nil {
+		say(ui, fmt.Sprintf("The template could not be written to a file: %v", saveErr))
+	} else {
+		say(ui, "The same template lies at "+path+"; to carry on: packer build "+path)
+	}
 	return err
+}
+
+// saveTemplate writes the template to a file in Packer's cache folder, because
+// Packer puts its own words before every line of the output.
+func saveTemplate(instanceID, text string) (string, error) {
+	cache, err := packersdk.CachePath()
+	if err != nil {
+		return "", fmt.Errorf("finding Packer's cache folder: %w", err)
+	}
+	path := image.TemplatePath(cache, instanceID)
+	return path, handoff.WriteFile(path, []byte(text))
 }
 
 // writeResult writes what was made to result_path. The AMI exists already, so

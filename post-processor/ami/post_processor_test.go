@@ -309,6 +309,26 @@ func TestAnInstanceWithoutARecordIsCapturedWhenAskedFor(t *testing.T) {
 	}
 }
 
+func TestNobodyAsksSTSWhenValidationIsSkipped(t *testing.T) {
+	s := newStage(t, ec2.Options{Timing: atOnce})
+	s.options["skip_credential_validation"] = true
+	s.record.AccountID = ""
+	s.save()
+	s.ec2.GuestShutdown(s.id)
+	if _, _, _, err := s.run(null()); err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range s.ec2.Calls() {
+		if call.Action == "GetCallerIdentity" {
+			t.Error("STS was asked")
+		}
+	}
+	journal := image.JournalPath(filepath.Join(s.folder, "cache"), ec2.DefaultAccountID, region, s.id)
+	if _, err := os.Stat(journal); err != nil {
+		t.Errorf("the journal is not named after the instance's owner: %v", err)
+	}
+}
+
 func TestValuesThatPackerNeverToldAreRefused(t *testing.T) {
 	s := newStage(t, ec2.Options{})
 	s.options["instance_id"], s.options["region"] = aws.Unknown, aws.Unknown
@@ -341,10 +361,17 @@ func TestTheTemplateThatIsPrintedCarriesOn(t *testing.T) {
 	s.ec2.ClearFaults()
 
 	said := s.said.String()
-	begin := strings.Index(said, "packer {")
-	file, diags := hclparse.NewParser().ParseHCL([]byte(said[begin:]), "resume.pkr.hcl")
+	path := image.TemplatePath(filepath.Join(s.folder, "cache"), s.id)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said, string(text)) || !strings.Contains(said, "packer build "+path) {
+		t.Errorf("the template at %s was not shown:\n%s", path, said)
+	}
+	file, diags := hclparse.NewParser().ParseHCL(text, path)
 	if diags.HasErrors() {
-		t.Fatalf("%v\n%s", diags, said)
+		t.Fatalf("%v\n%s", diags, text)
 	}
 	var p PostProcessor
 	value, diags := hcldec.Decode(postProcessorBlock(t, file.Body), p.ConfigSpec(), nil)
