@@ -83,6 +83,12 @@ function Open-Key([string]$Path, [bool]$Write, [bool]$Create) {
     return $base.OpenSubKey($subkey, $Write)
 }
 
+function Close-Key($Key) {
+    if ($null -ne $Key) { $Key.Close() }
+}
+
+# Read-Value goes by what .NET hands out, which may differ from what the kind
+# says: a value can have any number of bytes.
 function Read-Value($Key, [string]$Name) {
     if ($null -eq $Key) { return @{ exists = $false } }
     if (-not (@($Key.GetValueNames()) -contains $Name)) { return @{ exists = $false } }
@@ -91,9 +97,9 @@ function Read-Value($Key, [string]$Name) {
     $answer = @{ exists = $true; name = $Name; kind = $kind }
     if ($kind -eq 'MultiString') {
         $answer.texts = @($value)
-    } elseif ($kind -eq 'DWord') {
+    } elseif ($value -is [int]) {
         $answer.text = [BitConverter]::ToUInt32([BitConverter]::GetBytes([int]$value), 0).ToString($Invariant)
-    } elseif ($kind -eq 'QWord') {
+    } elseif ($value -is [long]) {
         $answer.text = [BitConverter]::ToUInt64([BitConverter]::GetBytes([long]$value), 0).ToString($Invariant)
     } elseif ($value -is [byte[]]) {
         $answer.text = [Convert]::ToBase64String($value)
@@ -105,16 +111,21 @@ function Read-Value($Key, [string]$Name) {
 
 function Get-RegistryAnswer($Call) {
     $key = Open-Key ([string](Get-Field $Call 'path' '')) $false $false
-    if (-not [bool](Get-Field $Call 'key' $false)) {
-        return (Read-Value $key ([string](Get-Field $Call 'name' '')))
+    try {
+        if (-not [bool](Get-Field $Call 'key' $false)) {
+            return (Read-Value $key ([string](Get-Field $Call 'name' '')))
+        }
+        if ($null -eq $key) { return @{ exists = $false } }
+        $values = New-Object Collections.ArrayList
+        foreach ($name in @($key.GetValueNames())) { [void]$values.Add((Read-Value $key $name)) }
+        return @{ exists = $true; keys = @($key.GetSubKeyNames()); values = $values.ToArray() }
+    } finally {
+        Close-Key $key
     }
-    if ($null -eq $key) { return @{ exists = $false } }
-    $values = New-Object Collections.ArrayList
-    foreach ($name in @($key.GetValueNames())) { [void]$values.Add((Read-Value $key $name)) }
-    return @{ exists = $true; keys = @($key.GetSubKeyNames()); values = $values.ToArray() }
 }
 
-# Get-ValueText turns a value into one text, so that two can be compared.
+# Get-ValueText turns a value into one text, so that two can be compared (by
+# their characters: -ceq goes by words and takes some characters for nothing).
 function Get-ValueText($Value) {
     if (-not [bool](Get-Field $Value 'exists' $false)) { return 'absent' }
     $texts = @(Get-Field $Value 'texts' @()) -join "`n"
@@ -126,33 +137,41 @@ function Set-RegistryAnswer($Call) {
     $name = [string](Get-Field $Call 'name' '')
     $set = Get-Field $Call 'set' $null
     if ($null -eq $set) { Stop-Call 'invalid' 'nothing to set' }
-    $now = New-Object PSObject -Property (Read-Value (Open-Key $path $false $false) $name)
-    if ((Get-ValueText $now) -ceq (Get-ValueText $set)) { return @{ changed = $false } }
+    $key = Open-Key $path $false $false
+    try {
+        $now = Get-ValueText (New-Object PSObject -Property (Read-Value $key $name))
+    } finally {
+        Close-Key $key
+    }
+    if ([string]::CompareOrdinal($now, (Get-ValueText $set)) -eq 0) { return @{ changed = $false } }
     $expect = Get-Field $Call 'expect' $null
-    if (($null -ne $expect) -and ((Get-ValueText $now) -cne (Get-ValueText $expect))) {
+    if (($null -ne $expect) -and ([string]::CompareOrdinal($now, (Get-ValueText $expect)) -ne 0)) {
         Stop-Call 'conflict' ('another value was found in ' + $path + ', ' + $name)
     }
     $text = [string](Get-Field $set 'text' '')
     $kind = [string](Get-Field $set 'kind' '')
     $key = Open-Key $path $true $true
-    if ($kind -eq 'DWord') {
-        $number = [BitConverter]::ToInt32([BitConverter]::GetBytes([uint32]::Parse($text, $Invariant)), 0)
-        $key.SetValue($name, $number, [Microsoft.Win32.RegistryValueKind]::DWord)
-    } elseif ($kind -eq 'QWord') {
-        $number = [BitConverter]::ToInt64([BitConverter]::GetBytes([uint64]::Parse($text, $Invariant)), 0)
-        $key.SetValue($name, $number, [Microsoft.Win32.RegistryValueKind]::QWord)
-    } elseif ($kind -eq 'MultiString') {
-        $key.SetValue($name, [string[]]@(Get-Field $set 'texts' @()), [Microsoft.Win32.RegistryValueKind]::MultiString)
-    } elseif ($kind -eq 'Binary') {
-        $key.SetValue($name, [byte[]][Convert]::FromBase64String($text), [Microsoft.Win32.RegistryValueKind]::Binary)
-    } elseif ($kind -eq 'ExpandString') {
-        $key.SetValue($name, $text, [Microsoft.Win32.RegistryValueKind]::ExpandString)
-    } elseif ($kind -eq 'String') {
-        $key.SetValue($name, $text, [Microsoft.Win32.RegistryValueKind]::String)
-    } else {
-        Stop-Call 'invalid' ('unknown kind of value ' + $kind)
+    try {
+        if ($kind -eq 'DWord') {
+            $number = [BitConverter]::ToInt32([BitConverter]::GetBytes([uint32]::Parse($text, $Invariant)), 0)
+            $key.SetValue($name, $number, [Microsoft.Win32.RegistryValueKind]::DWord)
+        } elseif ($kind -eq 'QWord') {
+            $number = [BitConverter]::ToInt64([BitConverter]::GetBytes([uint64]::Parse($text, $Invariant)), 0)
+            $key.SetValue($name, $number, [Microsoft.Win32.RegistryValueKind]::QWord)
+        } elseif ($kind -eq 'MultiString') {
+            $key.SetValue($name, [string[]]@(Get-Field $set 'texts' @()), [Microsoft.Win32.RegistryValueKind]::MultiString)
+        } elseif ($kind -eq 'Binary') {
+            $key.SetValue($name, [byte[]][Convert]::FromBase64String($text), [Microsoft.Win32.RegistryValueKind]::Binary)
+        } elseif ($kind -eq 'ExpandString') {
+            $key.SetValue($name, $text, [Microsoft.Win32.RegistryValueKind]::ExpandString)
+        } elseif ($kind -eq 'String') {
+            $key.SetValue($name, $text, [Microsoft.Win32.RegistryValueKind]::String)
+        } else {
+            Stop-Call 'invalid' ('unknown kind of value ' + $kind)
+        }
+    } finally {
+        $key.Close()
     }
-    $key.Close()
     return @{ changed = $true }
 }
 
@@ -163,16 +182,24 @@ function Remove-RegistryAnswer($Call) {
         if ($cut -lt 1) { Stop-Call 'invalid' 'a hive cannot be deleted' }
         $parent = Open-Key $path.Substring(0, $cut) $true $false
         if ($null -eq $parent) { return @{ changed = $false } }
-        $child = $path.Substring($cut + 1)
-        if (-not (@($parent.GetSubKeyNames()) -contains $child)) { return @{ changed = $false } }
-        $parent.DeleteSubKeyTree($child)
+        try {
+            $child = $path.Substring($cut + 1)
+            if (-not (@($parent.GetSubKeyNames()) -contains $child)) { return @{ changed = $false } }
+            $parent.DeleteSubKeyTree($child)
+        } finally {
+            $parent.Close()
+        }
         return @{ changed = $true }
     }
     $name = [string](Get-Field $Call 'name' '')
     $key = Open-Key $path $true $false
     if ($null -eq $key) { return @{ changed = $false } }
-    if (-not (@($key.GetValueNames()) -contains $name)) { return @{ changed = $false } }
-    $key.DeleteValue($name)
+    try {
+        if (-not (@($key.GetValueNames()) -contains $name)) { return @{ changed = $false } }
+        $key.DeleteValue($name)
+    } finally {
+        $key.Close()
+    }
     return @{ changed = $true }
 }
 
@@ -240,9 +267,9 @@ function Read-Piece([string]$Path, [long]$Offset, [long]$Length) {
     $stream = Open-Shared $Path
     try {
         $size = $stream.Length
-        if ($Offset -lt 0) { $Offset = [Math]::Max(0, $size + $Offset) }
+        if ($Offset -lt 0) { $Offset = [Math]::Max([long]0, $size + $Offset) }
         if ($Offset -gt $size) { $Offset = $size }
-        $count = [int][Math]::Min($Length, $size - $Offset)
+        $count = [int][Math]::Max([long]0, [Math]::Min($Length, $size - $Offset))
         $buffer = New-Object byte[] $count
         [void]$stream.Seek($Offset, [IO.SeekOrigin]::Begin)
         $done = 0
@@ -282,7 +309,13 @@ function Write-FileAnswer($Call) {
             Stop-Call 'conflict' ('the part of ' + $path + ' before this piece is missing')
         }
     }
-    $stream = [IO.File]::Open($path, $mode, [IO.FileAccess]::Write, [IO.FileShare]::Read)
+    try {
+        $stream = [IO.File]::Open($path, $mode, [IO.FileAccess]::Write, [IO.FileShare]::Read)
+    } catch [IO.IOException] {
+        # Somebody else may have created it since the look above.
+        if (($mode -eq [IO.FileMode]::CreateNew) -and [IO.File]::Exists($path)) { Stop-Call 'conflict' ($path + ' exists already') }
+        throw
+    }
     try {
         [void]$stream.Seek($offset, [IO.SeekOrigin]::Begin)
         $stream.Write($data, 0, $data.Length)
@@ -390,6 +423,7 @@ function Get-Identity {
 }
 
 function Format-Property($Value) {
+    if ($null -eq $Value) { return '' }
     if ($Value -is [DateTime]) { return (Format-Time $Value) }
     if ($Value -is [array]) {
         $parts = New-Object Collections.ArrayList
@@ -404,11 +438,11 @@ function Get-QueryAnswer($Call) {
     $query = @{
         Namespace = [string](Get-Field $Call 'namespace' 'root\cimv2')
         ClassName = [string](Get-Field $Call 'class' '')
-        Property = $names
         OperationTimeoutSec = [uint32](Get-Field $Call 'seconds' 30)
     }
     $filter = [string](Get-Field $Call 'filter' '')
     if ($filter.Length -gt 0) { $query.Filter = $filter }
+    if ($names.Length -gt 0) { $query.Property = $names }
     try {
         $found = @(Get-CimInstance @query)
     } catch {
@@ -431,18 +465,17 @@ function Get-QueryAnswer($Call) {
     return @{ objects = $objects.ToArray() }
 }
 
+# Get-RunningList writes its entries one by one: callers put @( ) around it. (A
+# list that a function returns as one object may be serialised as an object.)
 function Get-RunningList([string[]]$Names) {
-    $list = New-Object Collections.ArrayList
-    if ($Names.Length -gt 0) {
-        foreach ($process in @(Get-Process -Name $Names -ErrorAction SilentlyContinue)) {
-            [void]$list.Add(@{ name = $process.ProcessName; pid = $process.Id })
-        }
+    if ($Names.Length -eq 0) { return }
+    foreach ($process in @(Get-Process -Name $Names -ErrorAction SilentlyContinue)) {
+        @{ name = $process.ProcessName; pid = $process.Id }
     }
-    return ,$list.ToArray()
 }
 
 function Get-ProcessAnswer($Call) {
-    return @{ processes = (Get-RunningList ([string[]]@(Get-Field $Call 'names' @()))) }
+    return @{ processes = @(Get-RunningList ([string[]]@(Get-Field $Call 'names' @()))) }
 }
 
 # Get-Tail returns the last 64 KiB of what was collected, in base64.
@@ -465,13 +498,17 @@ function Start-RunAnswer($Call) {
     $info.RedirectStandardOutput = $true
     $info.RedirectStandardError = $true
     $limit = [long](Get-Field $Call 'milliseconds' 60000)
+    $bytes = [Convert]::FromBase64String([string](Get-Field $Call 'input' ''))
     $watch = [Diagnostics.Stopwatch]::StartNew()
     try {
         $process = [Diagnostics.Process]::Start($info)
     } catch {
         Stop-Call 'missing' ($info.FileName + ' could not be started: ' + (Get-Failure $_).error.message)
     }
-    $bytes = [Convert]::FromBase64String([string](Get-Field $Call 'input' ''))
+    $streams = @($process.StandardOutput.BaseStream, $process.StandardError.BaseStream)
+    $stores = @((New-Object IO.MemoryStream), (New-Object IO.MemoryStream))
+    $buffers = @((New-Object byte[] 8192), (New-Object byte[] 8192))
+    $pending = @($streams[0].BeginRead($buffers[0], 0, 8192, $null, $null), $streams[1].BeginRead($buffers[1], 0, 8192, $null, $null))
     try {
         if ($bytes.Length -gt 0) { $process.StandardInput.BaseStream.Write($bytes, 0, $bytes.Length) }
         $process.StandardInput.Close()
@@ -479,10 +516,6 @@ function Start-RunAnswer($Call) {
         # The program ended, or closed its stdin, before it had read everything.
         $bytes = $null
     }
-    $streams = @($process.StandardOutput.BaseStream, $process.StandardError.BaseStream)
-    $stores = @((New-Object IO.MemoryStream), (New-Object IO.MemoryStream))
-    $buffers = @((New-Object byte[] 8192), (New-Object byte[] 8192))
-    $pending = @($streams[0].BeginRead($buffers[0], 0, 8192, $null, $null), $streams[1].BeginRead($buffers[1], 0, 8192, $null, $null))
     $timedOut = $false
     $exitedAt = -1
     while (($null -ne $pending[0]) -or ($null -ne $pending[1]) -or (-not $process.HasExited)) {
@@ -596,7 +629,7 @@ function Get-InstalledAnswer($Call) {
                     name = [string]$package.Name
                     full_name = [string]$package.PackageFullName
                     framework = [bool]$package.IsFramework
-                    installed = ([string]$package.PackageUserInformation -match 'Installed')
+                    installed = ([string]$package.PackageUserInformation -match '\bInstalled')
                     signature = ''
                     non_removable = $false
                 }
@@ -713,9 +746,14 @@ function Invoke-Follow($Call, [long]$Id) {
         $changed = New-Object Collections.ArrayList
         foreach ($value in $values) {
             try {
-                $now = Read-Value (Open-Key $value.path $false $false) $value.name
+                $key = Open-Key $value.path $false $false
+                try {
+                    $now = Read-Value $key $value.name
+                } finally {
+                    Close-Key $key
+                }
                 $text = Get-ValueText (New-Object PSObject -Property $now)
-                if (($null -eq $value.last) -or ($value.last -cne $text)) {
+                if (($null -eq $value.last) -or ([string]::CompareOrdinal($value.last, $text) -ne 0)) {
                     $value.last = $text
                     [void]$changed.Add(@{ path = $value.path; name = $value.name; value = $now })
                 }
@@ -723,8 +761,9 @@ function Invoke-Follow($Call, [long]$Id) {
                 $now = $null
             }
         }
-        if ($changed.Count -gt 0) { $news.values = $changed.ToArray() }
-        $running = Get-RunningList $names
+        # By its index: a hash table has a property of that name, too.
+        if ($changed.Count -gt 0) { $news['values'] = $changed.ToArray() }
+        $running = @(Get-RunningList $names)
         $text = @($running | ForEach-Object { [string]$_.name + ':' + [string]$_.pid }) -join ','
         if (($null -eq $lastProcesses) -or ($lastProcesses -cne $text)) {
             $lastProcesses = $text

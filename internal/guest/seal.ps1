@@ -11,6 +11,11 @@ $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 $WarningPreference = 'SilentlyContinue'
 
+# Whoever starts this may have left the process standing in the working folder,
+# which then could not be deleted.
+[Environment]::CurrentDirectory = $env:windir
+Set-Location -LiteralPath $env:windir
+
 $Invariant = [Globalization.CultureInfo]::InvariantCulture
 $Watch = [Diagnostics.Stopwatch]::StartNew()
 $Troubles = New-Object Collections.ArrayList
@@ -101,7 +106,7 @@ function Open-Key([string]$Path, [bool]$Write) {
 }
 
 function Set-RegistryAct([string]$Path, [string]$Name, $Set) {
-    if (-not [bool](Get-Field $Set 'exists' $false)) {
+    if (($null -eq $Set) -or (-not [bool](Get-Field $Set 'exists' $false))) {
         $key = Open-Key $Path $false
         if ($null -eq $key) { return }
         $key.Close()
@@ -158,7 +163,16 @@ function Invoke-Act($Act) {
     } elseif ($kind -eq 'delete') {
         if ([IO.File]::Exists($path)) { Remove-Item -LiteralPath $path -Force }
     } elseif ($kind -eq 'delete-folder') {
-        if ([IO.Directory]::Exists($path)) { Remove-Item -LiteralPath $path -Recurse -Force }
+        # A file that somebody is just reading is gone a moment later.
+        foreach ($try in @(1, 2, 3, 4, 5)) {
+            if (-not [IO.Directory]::Exists($path)) { break }
+            try {
+                Remove-Item -LiteralPath $path -Recurse -Force
+            } catch {
+                if ($try -eq 5) { throw }
+                Start-Sleep -Milliseconds 300
+            }
+        }
     } elseif ($kind -eq 'registry') {
         Set-RegistryAct $path ([string](Get-Field $Act 'name' '')) (Get-Field $Act 'set' $null)
     } elseif ($kind -eq 'run') {
@@ -180,7 +194,7 @@ function Invoke-Acts($Acts, [bool]$All) {
     foreach ($act in @($Acts)) {
         if ($null -eq $act) { continue }
         try {
-            Invoke-Act $act
+            $null = Invoke-Act $act
         } catch {
             $text = [string](Get-Field $act 'act' '') + ' ' + [string](Get-Field $act 'path' '') + ': ' + (Get-Message $_)
             [void]$Troubles.Add($text)
@@ -211,7 +225,9 @@ function Get-ImageState {
     try {
         $key = Open-Key 'HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State' $false
         if ($null -eq $key) { return '' }
-        return [string]$key.GetValue('ImageState', '')
+        $text = [string]$key.GetValue('ImageState', '')
+        $key.Close()
+        return $text
     } catch {
         return ''
     }
@@ -230,7 +246,7 @@ function Read-News([string]$Path, [long]$From) {
         $size = Get-Length $Path
         if ($size -lt $From) { $From = [long]0 }
         if ($size -eq $From) { return '' }
-        $count = [int][Math]::Min($size - $From, 1048576)
+        $count = [int][Math]::Min($size - $From, [long]1048576)
         $stream = [IO.File]::Open($Path, [IO.FileMode]::Open, [IO.FileAccess]::Read, [IO.FileShare]'ReadWrite,Delete')
         try {
             $buffer = New-Object byte[] $count
@@ -337,7 +353,8 @@ function Stop-Windows {
         # 1115: a shutdown is in progress; 1190: one is scheduled.
         if ($process.HasExited -and (@(0, 1115, 1190) -contains $process.ExitCode)) { return }
         $system = Get-CimInstance -ClassName Win32_OperatingSystem
-        [void](Invoke-CimMethod -InputObject $system -MethodName Win32Shutdown -Arguments @{ Flags = [int]5 })
+        $result = Invoke-CimMethod -InputObject $system -MethodName Win32Shutdown -Arguments @{ Flags = [int]5 }
+        if ($result.ReturnValue -ne 0) { throw ('Win32Shutdown returned ' + $result.ReturnValue) }
     } catch {
         [void]$Troubles.Add('shutting down: ' + (Get-Message $_))
         Save-State 'staying-up'
@@ -403,8 +420,8 @@ try {
         }
         $last = ($i -eq ($commands.Count - 1))
         if ((-not $last) -or (-not $Plan.generalize)) {
-            $left = [Math]::Max(1000, ([long]$Plan.limits.total * 1000) - $Watch.ElapsedMilliseconds)
-            if (-not $Command.WaitForExit([int][Math]::Min($left, 2000000000))) {
+            $left = [Math]::Max([long]1000, ([long]$Plan.limits.total * 1000) - $Watch.ElapsedMilliseconds)
+            if (-not $Command.WaitForExit([int][Math]::Min($left, [long]2000000000))) {
                 $Command.Kill()
                 Exit-Failed 'timeout' ([string]$commands[$i].file + ' did not end')
             }
