@@ -15,8 +15,7 @@ import (
 func validate(t *testing.T, template string, vars map[string]string) result {
 	t.Helper()
 	b := &bench{t: t, packer: thePacker(t), folder: t.TempDir(), vars: vars}
-	arguments := append([]string{"validate"}, b.varArguments(template)...)
-	return b.run(nil, append(arguments, template)...)
+	return b.run(nil, "validate", template)
 }
 
 func TestTheExamplesAreValid(t *testing.T) {

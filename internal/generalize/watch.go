@@ -196,9 +196,12 @@ func (w *watcher) take(e guest.Event) {
 	w.lastLine = lastLine(w.verdict.Actions, w.lastLine)
 	for _, value := range e.Values {
 		if value.Value.Text != w.verdict.ImageState {
+			first := w.verdict.ImageState == ""
 			w.verdict.ImageState = value.Value.Text
 			w.Note("image state", value.Value.Text, "")
-			w.tell("Image state is now %s", value.Value.Text)
+			if !first {
+				w.tell("Image state is now %s", value.Value.Text)
+			}
 		}
 	}
 	for _, document := range e.Documents {
@@ -315,9 +318,12 @@ func restarted(before, after string) bool {
 	return a.Sub(b) > time.Minute
 }
 
+// ErrDown says that a guest is certainly going down.
+var ErrDown = errors.New("the guest is going down")
+
 // AwaitDown waits until a sealed guest does not answer any more. alive asks it
-// once: nil while it answers in any way. The error is the context's, or says
-// that the guest is still up after the limit.
+// once: nil while it answers in any way, ErrDown when it is certainly down. The
+// error is the context's, or says that the guest is still up after the limit.
 func (j *Job) AwaitDown(ctx context.Context, alive func(context.Context) error) error {
 	const (
 		pause    = 2 * time.Second
@@ -337,6 +343,8 @@ func (j *Job) AwaitDown(ctx context.Context, alive func(context.Context) error) 
 			return ctx.Err()
 		case err == nil:
 			misses = 0
+		case errors.Is(err, ErrDown):
+			return nil
 		default:
 			if misses == 0 {
 				missing = time.Now()

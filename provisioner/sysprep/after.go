@@ -63,7 +63,6 @@ func (r *run) prove(ctx context.Context) error {
 			Tag: v.State.Tag, SysprepEnded: !v.State.SysprepRuns,
 			Detail: fmt.Sprintf("the sealer's state %d after %s", v.State.Seq, time.Duration(v.State.Elapsed)*time.Millisecond),
 		}
-		r.mark("sealed", v.State.ImageState, "")
 		for _, trouble := range v.State.Troubles {
 			r.logf("the sealer noted: %s", trouble)
 		}
@@ -214,14 +213,22 @@ func (r *run) shutDown(ctx context.Context) error {
 	return r.saveLate(handoff.StageShutdown)
 }
 
-// alive asks WinRM once; 401 is an answer too.
+// alive asks WinRM once; 401 is an answer too. When WinRM is silent and EC2 can
+// be asked, EC2 knows best.
 func (r *run) alive(ctx context.Context) error {
-	err := r.client.Probe(ctx)
+	err := r.client.Alive(ctx)
 	switch {
 	case err == nil, errors.Is(err, direct.ErrUnauthorized):
 		return nil
 	case direct.Classify(err) == direct.LossForbidden:
 		return nil
+	}
+	if r.session == nil {
+		return err
+	}
+	instance, ec2Err := aws.DescribeInstance(ctx, r.session.EC2, r.record.InstanceID)
+	if ec2Err == nil && aws.State(instance) != string(ec2types.InstanceStateNameRunning) {
+		return fmt.Errorf("%w: EC2 says that it is %s", generalize.ErrDown, aws.State(instance))
 	}
 	return err
 }

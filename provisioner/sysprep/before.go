@@ -325,7 +325,8 @@ func (r *run) trigger(ctx context.Context) error {
 		r.giveUp(ctx)
 		return err
 	}
-	r.say("Starting Sysprep through %s. %s", r.facts.Agent.Title(), r.goesOn())
+	r.say("Starting Sysprep through %s", r.facts.Agent.Title())
+	r.say("%s", r.goesOn())
 	confirmed, err := r.job.Trigger(ctx)
 	r.confirmed = confirmed
 	if ctx.Err() == nil {
