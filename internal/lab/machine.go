@@ -119,7 +119,15 @@ func (m *Machine) identify(l *Lab, instance ec2.Instance) {
 	m.instance = instance.ID
 	m.off = func() { l.EC2.GuestShutdown(instance.ID) }
 	m.mu.Unlock()
+	lifecycle := "on-demand"
+	if instance.Lifecycle != "" {
+		lifecycle = instance.Lifecycle
+	}
+	if instance.Tags["aws:autoscaling:groupName"] != "" {
+		m.guest.SetMetadata("meta-data/autoscaling/target-lifecycle-state", "InService")
+	}
 	for path, value := range map[string]string{
+		"meta-data/instance-life-cycle":         lifecycle,
 		"meta-data/instance-id":                 instance.ID,
 		"meta-data/ami-id":                      instance.ImageID,
 		"meta-data/instance-type":               instance.Type,

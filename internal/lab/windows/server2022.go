@@ -190,6 +190,7 @@ func Server2022() Machine {
 		Metadata: map[string]string{
 			"meta-data/instance-id":                 "i-0123456789abcdef0",
 			"meta-data/ami-id":                      "ami-0123456789abcdef0",
+			"meta-data/instance-life-cycle":         "on-demand",
 			"meta-data/instance-type":               "m5.large",
 			"meta-data/placement/region":            "us-east-1",
 			"meta-data/placement/availability-zone": "us-east-1a",
