@@ -335,8 +335,12 @@ func (g *Guest) Follow(ctx context.Context, args FollowArgs, each func(Event) (g
 	case stopped:
 		return nil
 	}
-	_, err = call.Answer()
-	return err
+	if _, err = call.Answer(); err != nil || !args.Listen {
+		return err
+	}
+	// A Follow that reached its limit leaves the guest listening: what it waits
+	// for must not be the first byte of the next request.
+	return g.link.Interrupt(ctx)
 }
 
 // Fetch asks a single call and returns its answer.
