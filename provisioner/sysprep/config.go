@@ -359,7 +359,10 @@ func (c *Config) loadBeforeSysprep(wrong wrongFunc) {
 	case b.Path != "" && len(b.Commands) > 0:
 		wrong("before_sysprep.path", "commands are given too; drop one of them")
 	case len(b.Commands) > 0:
-		if err := batchfile.CheckCommands(b.Commands); err != nil && known(strings.Join(b.Commands, "")) {
+		if !known(strings.Join(b.Commands, "")) {
+			return
+		}
+		for _, err := range each(batchfile.CheckCommands(b.Commands)) {
 			wrong("before_sysprep.commands", "%w", err)
 		}
 	case known(b.Path):
@@ -387,6 +390,17 @@ func (c *Config) loadBeforeSysprep(wrong wrongFunc) {
 	}
 }
 
+// each are the single errors of a joined one.
+func each(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
 // secrets are the values that no line may show.
 func (c *Config) secrets() []string {
 	secrets := c.AccessConfig.Secrets()
@@ -405,16 +419,26 @@ func (c *Config) asksEC2() bool {
 // unknowns are the options that still hold Packer's placeholder when the
 // provisioner runs.
 func (c *Config) unknowns() error {
+	var script BeforeSysprepConfig
+	if c.BeforeSysprep != nil {
+		script = *c.BeforeSysprep
+	}
 	var errs []error
 	for _, option := range []struct{ name, value string }{
 		{"winrm_host", c.WinRMHost},
 		{"winrm_username", c.WinRMUsername},
 		{"winrm_password", c.WinRMPassword},
 		{"winrm_ca_file", c.WinRMCAFile},
+		{"winrm_server_name", c.WinRMServerName},
+		{"winrm_certificate_sha256", c.WinRMCertificateSHA256},
+		{"region", c.Region},
+		{"profile", c.Profile},
 		{"instance_id", c.InstanceID},
 		{"ami_name", c.AMIName},
 		{"answer_file_path", c.AnswerFilePath},
 		{"answer_file_content", c.AnswerFileContent},
+		{"before_sysprep.path", script.Path},
+		{"before_sysprep.commands", strings.Join(script.Commands, "\n")},
 		{"record_path", c.RecordPath},
 		{"log_dir", c.LogDir},
 	} {
