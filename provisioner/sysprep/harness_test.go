@@ -450,6 +450,8 @@ var varying = []struct {
 	{regexp.MustCompile(`state \d+ after [0-9.msh]+`), "state N after DURATION"},
 	{regexp.MustCompile(`\((\d+m)?\d+s( in all)?\)`), "(DURATION$2)"},
 	{regexp.MustCompile(`"(clock_offset|size)": -?\d+`), `"$1": 0`},
+	{regexp.MustCompile(`"plugin": "[^"]*"`), `"plugin": "VERSION"`},
+	{regexp.MustCompile(`">= \d+\.\d+\.\d+"`), `">= VERSION"`},
 	{regexp.MustCompile(`\(process \d+\)`), "(process N)"},
 }
 

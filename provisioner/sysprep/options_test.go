@@ -15,6 +15,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/aws"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/preflight"
 )
 
 // messages are the single errors of a Prepare.
@@ -138,12 +139,12 @@ func TestEverythingWrongWithTheOptionsIsSaidAtOnce(t *testing.T) {
 		{
 			name:    "an answer file that is no XML",
 			options: map[string]any{"answer_file_path": file("broken.xml", "<?xml version=\"1.0\"?>\n<unattend xmlns=\"urn:schemas-microsoft-com:unattend\">\n  <settings pass=\"specialize\">\n  </unattend>\n")},
-			want:    []string{"?"},
+			want:    []string{"answer_file_path: FOLDER/broken.xml:4:3: </unattend> cannot close <settings> of line 3"},
 		},
 		{
 			name:    "an answer file that is another document",
 			options: map[string]any{"answer_file_content": "<html>\n</html>\n"},
-			want:    []string{"?"},
+			want:    []string{"answer_file_content: answer_file_content:1:1: error: the root element is <html>, not <unattend> (root-element); use an answer file: its root element is <unattend>"},
 		},
 		{
 			name:    "before_sysprep that says nothing",
@@ -163,22 +164,22 @@ func TestEverythingWrongWithTheOptionsIsSaidAtOnce(t *testing.T) {
 		{
 			name:    "commands that cmd.exe cannot run",
 			options: map[string]any{"before_sysprep": map[string]any{"commands": []string{"", "echo größer"}}},
-			want:    []string{"?"},
+			want:    []string{"before_sysprep.commands: command 1 is empty", "before_sysprep.commands: command 2, column 8: the character 'ö' (U+00F6) is not ASCII; cmd.exe would read it in the guest's OEM code page"},
 		},
 		{
 			name:    "a rule that nobody knows",
 			options: map[string]any{"preflight": map[string]any{"ignore": []string{"ES-110", "ES-999"}}},
-			want:    []string{"?"},
+			want:    []string{`preflight.ignore: "ES-999" is no rule; the rules are ` + strings.Join(preflight.IDs(), ", ")},
 		},
 		{
 			name:    "half of the keys for AWS and a wrong account",
 			options: map[string]any{"access_key": "AKIALABLABLABLABLAB1", "allowed_account_ids": []string{"12"}},
-			want:    []string{"?"},
+			want:    []string{"secret_key: access_key is given, so secret_key must be given, too", `allowed_account_ids: "12" is not an account id; one has twelve digits`},
 		},
 		{
 			name:    "an option that nobody knows",
 			options: map[string]any{"winrm_hots": "10.0.0.1"},
-			want:    []string{"?"},
+			want:    []string{"1 error occurred:\n\t* unknown configuration key: '\"winrm_hots\"'\n\n"},
 		},
 	}
 	for _, test := range tests {
@@ -226,10 +227,12 @@ func TestValuesThatPackerDoesNotKnowYetAreTakenAndRefusedLater(t *testing.T) {
 	t.Parallel()
 	options := map[string]any{}
 	for _, option := range []string{
-		"winrm_host", "winrm_username", "winrm_password", "winrm_ca_file", "winrm_certificate_sha256", "instance_id", "ami_name", "answer_file_path", "record_path", "log_dir",
+		"winrm_host", "winrm_username", "winrm_password", "winrm_ca_file", "winrm_server_name", "winrm_certificate_sha256", "region", "profile",
+		"instance_id", "ami_name", "answer_file_path", "record_path", "log_dir",
 	} {
 		options[option] = aws.Unknown
 	}
+	options["before_sysprep"] = map[string]any{"path": aws.Unknown}
 	p := new(Provisioner)
 	if err := p.Prepare(options); err != nil {
 		t.Fatalf("the placeholders are refused: %s", err)
@@ -242,6 +245,7 @@ func TestValuesThatPackerDoesNotKnowYetAreTakenAndRefusedLater(t *testing.T) {
 	var refused []string
 	for _, line := range lines {
 		option, _, _ := strings.Cut(line, ":")
+		option, _, _ = strings.Cut(option, ".")
 		refused = append(refused, option)
 		if !strings.Contains(line, "its value is still <unknown>") || !strings.Contains(line, "use a variable or a local value instead") {
 			t.Errorf("%q does not say what is wrong", line)
@@ -332,7 +336,7 @@ func TestEveryOptionOfTheSpecificationCanBeWritten(t *testing.T) {
 
 func TestEveryOptionIsDocumented(t *testing.T) {
 	t.Parallel()
-	pages, err := filepath.Glob(filepath.Join("..", "..", "docs-partials", "**", "*.mdx"))
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs-partials", "*", "*", "*.mdx"))
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("no documents of the options were found (%v)", err)
 	}
