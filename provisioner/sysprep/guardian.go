@@ -68,8 +68,27 @@ func Guard(ctx context.Context, in io.Reader) error {
 	}
 	g := guest.New(guest.OverWinRM(client), 0)
 	job := generalize.Adopt(generalize.Job{Guest: g, Identity: c.Identity, Token: c.Token})
-	_, err = job.CallOff(ctx)
+	err = callOff(ctx, job)
 	return errors.Join(err, g.Close())
+}
+
+// callOff tidies up until it has succeeded once. The request that makes the
+// working folder may still be on its way when the pipe ends.
+func callOff(ctx context.Context, job *generalize.Job) error {
+	const pause = 300 * time.Millisecond
+	for {
+		_, err := job.CallOff(ctx)
+		if err == nil {
+			return nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
 }
 
 // guardian is the provisioner's end of the pipe.
