@@ -36,15 +36,63 @@ func runBatchFile(p *process) int {
 	return b.level
 }
 
-// line carries out one line. end says that the line ends the batch file.
+// line carries out one line: commands joined by &, && and ||. end says that
+// the line ends the batch file.
 func (b *batch) line(line string) (code int, end bool) {
-	p := b.process
 	line = strings.TrimPrefix(strings.TrimSpace(line), "@")
-	line, target, appending := redirection(line)
+	if word, _ := firstWord(line); strings.EqualFold(word, "rem") || strings.HasPrefix(line, ":") {
+		return b.level, false
+	}
+	for i, part := range chain(line) {
+		if i > 0 && (part.when == "&&" && b.level != 0 || part.when == "||" && b.level == 0) {
+			continue
+		}
+		if code, end = b.command(part.text); end {
+			return code, true
+		}
+		b.level = code
+	}
+	return b.level, false
+}
+
+// part is a command of a line, with what stands before it.
+type part struct{ when, text string }
+
+// chain splits a line at &, && and || outside quotes. The & of 2>&1 joins
+// nothing.
+func chain(line string) []part {
+	parts := []part{{}}
+	quoted := false
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		two := line[i:min(i+2, len(line))]
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case quoted || c == '&' && i > 0 && line[i-1] == '>':
+		case two == "&&" || two == "||":
+			parts = append(parts, part{when: two})
+			i++
+			continue
+		case c == '&':
+			parts = append(parts, part{when: "&"})
+			continue
+		}
+		parts[len(parts)-1].text += string(c)
+	}
+	return parts
+}
+
+// command carries out one command of a line.
+func (b *batch) command(line string) (code int, end bool) {
+	p := b.process
+	line, target, appending := redirection(strings.TrimPrefix(strings.TrimSpace(line), "@"))
 	if target != "" {
 		inner := *p
 		inner.stdout, inner.stderr = io.Discard, io.Discard
-		if !strings.EqualFold(target, "nul") {
+		if target == "&2" {
+			inner.stdout, inner.stderr = p.stderr, p.stderr
+		} else if !strings.EqualFold(target, "nul") {
 			file, ok := p.openOutput(target, appending)
 			if !ok {
 				p.complain("The system cannot find the path specified.")
@@ -52,11 +100,11 @@ func (b *batch) line(line string) (code int, end bool) {
 			}
 			inner.stdout, inner.stderr = file, file
 		}
-		return (&batch{process: &inner, level: b.level}).line(line)
+		return (&batch{process: &inner, level: b.level}).command(line)
 	}
 	head, rest := firstWord(line)
 	switch word := strings.ToLower(head); {
-	case line == "", strings.HasPrefix(line, "::"), word == "rem", strings.HasPrefix(line, ":"):
+	case line == "":
 		return b.level, false
 	case word == "echo" || strings.HasPrefix(word, "echo."):
 		if !strings.EqualFold(rest, "off") && !strings.EqualFold(rest, "on") {

@@ -44,6 +44,10 @@ func windowsPrograms(name string) program {
 		return runSysprep
 	case "powercfg.exe":
 		return runPowercfg
+	case "ping.exe", "timeout.exe":
+		return runPause
+	case "more.com", "findstr.exe", "sort.exe":
+		return runCopy
 	}
 	return nil
 }
@@ -52,7 +56,7 @@ func windowsPrograms(name string) program {
 // they end with 0 and a note.
 var quietPrograms = map[string]bool{
 	"net.exe": true, "sc.exe": true, "icacls.exe": true, "wevtutil.exe": true,
-	"netsh.exe": true, "timeout.exe": true, "taskkill.exe": true, "bcdedit.exe": true, "cleanmgr.exe": true,
+	"netsh.exe": true, "taskkill.exe": true, "bcdedit.exe": true, "cleanmgr.exe": true,
 }
 
 // findProgram finds what a child is to do: by its file on the disk, by the
@@ -61,7 +65,10 @@ func (g *Guest) findProgram(child *process) (program, error) {
 	path := strings.Trim(g.expand(child.file), `" `)
 	if !absolute(path) {
 		name := path
-		if !strings.Contains(base(name), ".") {
+		switch {
+		case strings.EqualFold(name, "more"):
+			name += ".com"
+		case !strings.Contains(base(name), "."):
 			name += ".exe"
 		}
 		path = `C:\Windows\System32\` + name
@@ -131,6 +138,40 @@ func runCmd(p *process) int {
 func (p *process) commandLine(line string) int {
 	code, _ := (&batch{process: p}).line(line)
 	return code
+}
+
+// runPause is ping.exe -n, which takes a second between two pings, and
+// timeout.exe /t: the ways in which batch files wait.
+func runPause(p *process) int {
+	words := splitLine(p.arguments)
+	for i, word := range words {
+		if flag := strings.ToLower(strings.TrimLeft(word, "/-")); (flag == "n" || flag == "t") && i+1 < len(words) {
+			n, err := strconv.Atoi(words[i+1])
+			if err != nil {
+				break
+			}
+			if flag == "n" {
+				n--
+			}
+			if !p.wait(time.Duration(n) * time.Second) {
+				return killedCode
+			}
+			return 0
+		}
+	}
+	return cannotRun(p)
+}
+
+// runCopy is a program that passes its input on: more.com, and findstr.exe and
+// sort.exe with input for which they do the same.
+func runCopy(p *process) int {
+	if p.stdin == nil || p.stdout == nil {
+		return 0
+	}
+	if _, err := io.Copy(p.stdout, p.stdin); err != nil {
+		return 1
+	}
+	return 0
 }
 
 // runPowercfg is powercfg.exe /hibernate.
