@@ -52,7 +52,7 @@ func subcommand(arguments []string) (done bool, err error) {
 // components is what the plugin offers to Packer: the provisioner ec2-sysprep and the post-processor ec2-sysprep-ami.
 func components() *plugin.Set {
 	set := plugin.NewSet()
-	set.RegisterProvisioner(plugin.DEFAULT_NAME, &sysprep.Provisioner{Guards: true})
+	set.RegisterProvisioner(plugin.DEFAULT_NAME, &sysprep.Provisioner{Guards: true, Hide: packersdk.LogSecretFilter.Set})
 	set.RegisterPostProcessor("ami", new(ami.PostProcessor))
 	set.SetVersion(version.PluginVersion)
 	return set

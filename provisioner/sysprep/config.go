@@ -144,6 +144,7 @@ type Config struct {
 	beforeSysprep []byte
 	warnings      []string
 	guards        bool
+	hide          func(...string)
 }
 
 // BeforeSysprepConfig is what BeforeSysprep.cmd does: one of the two.
@@ -166,6 +167,8 @@ type PreflightConfig struct {
 // prepare decodes the options, puts in the defaults and returns everything
 // that is wrong.
 func (c *Config) prepare(raws ...any) error {
+	// Decoding empties everything.
+	guards, hide := c.guards, c.hide
 	err := config.Decode(c, &config.DecodeOpts{
 		PluginType:         "packer.provisioner.ec2-sysprep",
 		Interpolate:        true,
@@ -174,7 +177,10 @@ func (c *Config) prepare(raws ...any) error {
 	if err != nil {
 		return err
 	}
-	packersdk.LogSecretFilter.Set(c.secrets()...)
+	c.guards, c.hide = guards, hide
+	if hide != nil {
+		hide(c.secrets()...)
+	}
 
 	var errs []error
 	wrong := func(option, format string, args ...any) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,8 @@ type Provisioner struct {
 	// can be started for the time in which an interrupted build would leave
 	// something behind on the guest. main sets it.
 	Guards bool
+	// Hide is told every secret, for a log's filter. nil: there is none.
+	Hide func(secrets ...string)
 
 	config Config
 }
@@ -39,7 +42,7 @@ func (p *Provisioner) ConfigSpec() hcldec.ObjectSpec { return p.config.FlatMapst
 // Prepare checks the options and names everything that is wrong at once. It
 // touches nothing but the local files that the options name.
 func (p *Provisioner) Prepare(raws ...any) error {
-	p.config = Config{guards: p.Guards}
+	p.config = Config{guards: p.Guards, hide: p.Hide}
 	return p.config.prepare(raws...)
 }
 
@@ -119,15 +122,23 @@ type run struct {
 	began    time.Time
 	guardian *guardian
 
+	// secrets takes the secrets out of what the user sees.
+	secrets *strings.Replacer
+
 	mu      sync.Mutex
 	reached handoff.Stage
 }
 
 func (p *Provisioner) begin(ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) (*run, error) {
 	r := &run{config: &p.config, ui: ui, comm: comm, build: readBuildData(data), began: time.Now()}
+	secrets := p.config.secrets()
 	if password := r.build.password(); password != "" {
-		packersdk.LogSecretFilter.Set(password)
+		secrets = append(secrets, password)
+		if p.Hide != nil {
+			p.Hide(password)
+		}
 	}
+	r.secrets = hiding(secrets)
 	if err := p.config.unknowns(); err != nil {
 		return nil, err
 	}
@@ -148,6 +159,17 @@ func (p *Provisioner) begin(ui packersdk.Ui, comm packersdk.Communicator, data m
 	return r, nil
 }
 
+// hiding returns what replaces each secret by a word.
+func hiding(secrets []string) *strings.Replacer {
+	var pairs []string
+	for _, secret := range secrets {
+		if secret != "" {
+			pairs = append(pairs, secret, "<sensitive>")
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
 // newToken makes this build's word: 16 hexadecimal digits.
 func newToken() string {
 	var word [8]byte
@@ -157,7 +179,7 @@ func newToken() string {
 
 // say tells the user one line. No secret gets through.
 func (r *run) say(format string, args ...any) {
-	r.ui.Say(packersdk.LogSecretFilter.FilterString(fmt.Sprintf(format, args...)))
+	r.ui.Say(r.secrets.Replace(fmt.Sprintf(format, args...)))
 }
 
 // logf writes a detail to Packer's log.
