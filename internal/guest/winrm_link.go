@@ -72,7 +72,7 @@ func (l *winrmLink) Exchange(ctx context.Context, requests []byte, each func([]b
 			}
 		case err := <-sent:
 			if err != nil {
-				return c.failed(ctx, err)
+				return c.failed(ctx, err, each)
 			}
 			sent = nil
 		case <-c.ended:
@@ -94,25 +94,33 @@ func (l *winrmLink) Exchange(ctx context.Context, requests []byte, each func([]b
 	}
 }
 
-// failed names the reason for a write that failed: the process's own end says
-// more than the broken pipe.
-func (c *conversation) failed(ctx context.Context, err error) error {
+// failed names the reason for a write that failed: what the process printed
+// before its end, and the end itself, say more than the broken pipe. It returns
+// nil when each was satisfied by a last line.
+func (c *conversation) failed(ctx context.Context, err error, each func([]byte) bool) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	timer := time.NewTimer(closeLimit)
 	defer timer.Stop()
-	select {
-	case <-c.ended:
-		var ended *EndedError
-		if errors.As(c.err, &ended) {
-			return c.err
+	for {
+		select {
+		case line := <-c.lines:
+			if each(line) {
+				return nil
+			}
+		case <-c.ended:
+			var ended *EndedError
+			if errors.As(c.err, &ended) {
+				return c.err
+			}
+			return &LostError{Err: err}
+		case <-timer.C:
+			return &LostError{Err: err}
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
 	}
-	return &LostError{Err: err}
 }
 
 // conversation returns the running process, or starts one.
@@ -192,7 +200,7 @@ func (l *winrmLink) Interrupt(ctx context.Context) error {
 		return &LostError{Err: errors.New("there is no conversation to interrupt")}
 	}
 	if _, err := c.process.Write([]byte(Interrupt)); err != nil {
-		return c.failed(ctx, err)
+		return c.failed(ctx, err, func([]byte) bool { return false })
 	}
 	return nil
 }
