@@ -165,7 +165,7 @@ func Survey(ctx context.Context, g *guest.Guest, options Options) (*Facts, []Fin
 	for _, p := range judges {
 		for _, finding := range p.judge(facts) {
 			finding.ID = p.id
-			if finding.Severity == Stop && slices.Contains(options.Ignore, p.id) {
+			if finding.Severity == Stop && slices.ContainsFunc(options.Ignore, func(id string) bool { return strings.EqualFold(id, p.id) }) {
 				finding.Severity = Warning
 				finding.What += " (ignored by preflight)"
 			}
