@@ -20,6 +20,7 @@ type Asker interface {
 	abandon(error)
 	repeatable() bool
 	answered() bool
+	answerSize() int
 }
 
 // Call is a call whose answer is a T.
@@ -27,6 +28,8 @@ type Call[T any] struct {
 	op   string
 	args any
 	once bool
+	// size is how many bytes the answer may have in its line, 0 when it is small.
+	size int
 
 	done   bool
 	answer T
@@ -81,3 +84,4 @@ func (c *Call[T]) accept(data json.RawMessage) {
 func (c *Call[T]) abandon(err error) { c.done, c.err = true, err }
 func (c *Call[T]) repeatable() bool  { return !c.once }
 func (c *Call[T]) answered() bool    { return c.done }
+func (c *Call[T]) answerSize() int   { return c.size }

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 )
 
@@ -106,7 +107,9 @@ func FileList(path, pattern string) *Call[Listing] {
 // FileRead reads at most length bytes from offset, also of a file that is
 // being written. A negative offset counts from the end. length is at most MaxPiece.
 func FileRead(path string, offset, length int64) *Call[Piece] {
-	return newCall[Piece]("file.read", FileArgs{Path: path, Offset: offset, Length: min(length, MaxPiece)})
+	call := newCall[Piece]("file.read", FileArgs{Path: path, Offset: offset, Length: min(length, MaxPiece)})
+	call.size = base64.StdEncoding.EncodedLen(int(max(0, min(length, MaxPiece)))) + 256
+	return call
 }
 
 // FileWrite returns the calls that write a whole file in pieces. Each cuts the

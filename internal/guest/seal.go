@@ -224,6 +224,9 @@ func (p SealPlan) Encode() ([]byte, error) {
 	if p.Failed == nil {
 		p.Failed = []Act{}
 	}
+	if p.Commands == nil {
+		p.Commands = []Command{}
+	}
 	if p.GiveUp == nil {
 		p.GiveUp = []string{}
 	}

@@ -256,6 +256,8 @@ func groups(calls []Asker) [][]Asker {
 		if err == nil {
 			need += len(raw.Args)
 		}
+		// The answers travel in one line, too.
+		need = max(need, call.answerSize())
 		if len(group) > 0 && size+need > requestBudget {
 			all = append(all, group)
 			group, size = nil, 0

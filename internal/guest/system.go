@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"encoding/base64"
 	"strconv"
 	"strings"
 	"time"
@@ -134,7 +135,7 @@ type Ran struct {
 // Run runs a program inside the session and waits for its end, for at most
 // limit. It is not repeated after a lost connection.
 func Run(limit time.Duration, file, arguments string) *Call[Ran] {
-	call := newCall[Ran]("run", RunArgs{File: file, Arguments: arguments, Milliseconds: limit.Milliseconds()})
+	call := Look(limit, file, arguments)
 	call.once = true
 	return call
 }
@@ -142,7 +143,9 @@ func Run(limit time.Duration, file, arguments string) *Call[Ran] {
 // Look is Run for a program that only tells something, so that it may be
 // repeated after a lost connection.
 func Look(limit time.Duration, file, arguments string) *Call[Ran] {
-	return newCall[Ran]("run", RunArgs{File: file, Arguments: arguments, Milliseconds: limit.Milliseconds()})
+	call := newCall[Ran]("run", RunArgs{File: file, Arguments: arguments, Milliseconds: limit.Milliseconds()})
+	call.size = 2*base64.StdEncoding.EncodedLen(64<<10) + 256
+	return call
 }
 
 // Ways to start a program outside the session.
