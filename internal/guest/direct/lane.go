@@ -70,14 +70,14 @@ func (c *Client) giveBack(l *lane, good bool) {
 // post sends one message and returns the SOAP answer, whatever its status.
 // The error is an *ExchangeError.
 func (c *Client) post(ctx context.Context, action, message string, limit time.Duration) (*reply, error) {
-	fail := func(loss Loss, status int, err error) (*reply, error) {
-		return nil, &ExchangeError{Action: action, Loss: loss, HTTPStatus: status, Err: err}
+	fail := func(loss Loss, status int, err error) error {
+		return &ExchangeError{Action: action, Loss: loss, HTTPStatus: status, Err: err}
 	}
 	switch {
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), errNoAnswer):
-		return fail(LossTimeout, 0, errNoAnswer)
+		return nil, fail(LossTimeout, 0, errNoAnswer)
 	case ctx.Err() != nil:
-		return fail(LossCancelled, 0, context.Cause(ctx))
+		return nil, fail(LossCancelled, 0, context.Cause(ctx))
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, limit, errNoAnswer)
 	defer cancel()
@@ -96,19 +96,19 @@ func (c *Client) post(ctx context.Context, action, message string, limit time.Du
 	if err != nil {
 		switch err = explain(plain(err)); {
 		case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errNoAnswer):
-			return fail(LossCancelled, 0, context.Cause(ctx))
+			return nil, fail(LossCancelled, 0, context.Cause(ctx))
 		case limited.Err() != nil:
-			return fail(LossTimeout, 0, fmt.Errorf("%w (%s)", errNoAnswer, limit))
+			return nil, fail(LossTimeout, 0, fmt.Errorf("%w (%s)", errNoAnswer, limit))
 		}
 		loss := networkLoss(err)
 		if loss == LossOther {
 			loss = strangeLoss(err)
 		}
-		return fail(loss, 0, err)
+		return nil, fail(loss, 0, err)
 	}
 	c.count(func(s *Stats) { s.BytesReceived += int64(len(body)) })
 	if len(body) > answerLimit {
-		return fail(LossNotWinRM, response.StatusCode, errors.New("the answer is larger than any listener's"))
+		return nil, fail(LossNotWinRM, response.StatusCode, errors.New("the answer is larger than any listener's"))
 	}
 	good = response.StatusCode != http.StatusUnauthorized
 	server := response.Header.Get("Server")
@@ -118,9 +118,9 @@ func (c *Client) post(ctx context.Context, action, message string, limit time.Du
 			return nil, &ExchangeError{Action: action, Loss: loss, HTTPStatus: response.StatusCode, Offered: offered(response.Header)}
 		}
 		if loss == LossNotWinRM {
-			return fail(loss, response.StatusCode, errors.New("the answer is not SOAP"))
+			return nil, fail(loss, response.StatusCode, errors.New("the answer is not SOAP"))
 		}
-		return fail(loss, response.StatusCode, nil)
+		return nil, fail(loss, response.StatusCode, nil)
 	}
 	return &reply{status: response.StatusCode, server: server, body: body}, nil
 }
