@@ -121,6 +121,8 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 	for _, f := range j.Files {
 		paths = appendNew(paths, seen, j.expand(f.Path))
 	}
+	// The sealer removes the tag of an earlier Sysprep.
+	paths = appendNew(paths, seen, j.expand(tagFile))
 	var calls []guest.Asker
 	stats := make([]*guest.Call[guest.Stat], len(paths))
 	for i, p := range paths {

@@ -58,11 +58,15 @@ func (r *run) refused(ctx context.Context) error {
 		lines = append(lines, "the sealer itself failed: "+state.Detail)
 	case guest.ReasonNeverSeen:
 		if !explanation.Fatal() {
-			failure.Code, failure.Next = codeNeverSeen, "look at the launch agent's log: "+strings.Join(r.facts.Agent.Logs()[:1], "")
+			failure.Code, failure.Next = codeNeverSeen, "look at the launch agent's log: "+launchagent.Expand(r.job.Agent.Logs()[0], r.facts.Identity.Folders)
 		}
 		lines = append(lines, "the launch agent ended and Sysprep never appeared ("+state.Detail+")")
 	default:
-		lines = append(lines, fmt.Sprintf("Sysprep did not seal the guest: ImageState is %s", firstOf(state.ImageState, "unknown")))
+		what := "Sysprep did not seal the guest: ImageState is " + firstOf(state.ImageState, "unknown")
+		if state.ImageState == generalize.SealedState && !state.Tag {
+			what += ", but Sysprep_succeeded.tag is not there"
+		}
+		lines = append(lines, what)
 		if !explanation.Fatal() {
 			switch state.Reason {
 			case guest.ReasonStalled:
@@ -109,8 +113,11 @@ func (r *run) putBack(state guest.SealState) []string {
 			lines = append(lines, "It could not put back "+what+".")
 		}
 	}
-	if strings.Contains(state.ImageState, "UNDEPLOYABLE") {
+	switch {
+	case strings.Contains(state.ImageState, "UNDEPLOYABLE"):
 		lines = append(lines, "Windows itself was left half-way and is not fit for use: throw this instance away.")
+	case state.ImageState == generalize.SealedState:
+		lines = append(lines, "Windows itself has been generalized, which nobody can undo: throw this instance away.")
 	}
 	return lines
 }
