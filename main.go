@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 	"github.com/hashicorp/packer-plugin-sdk/plugin"
@@ -44,6 +45,8 @@ func subcommand(arguments []string) (done bool, err error) {
 	case "explain":
 		return true, diagnosis.Command(arguments[1:], os.Stdin, os.Stdout)
 	case sysprep.GuardianCommand:
+		// A Ctrl-C in the terminal reaches the whole group of processes; what counts for the guardian is its pipe's end.
+		signal.Ignore(os.Interrupt)
 		return true, sysprep.Guard(context.Background(), os.Stdin)
 	}
 	return false, nil

@@ -162,7 +162,7 @@ func (c *checker) checkPassword(password, plain *element) {
 	if password.local != administratorSuffix {
 		return
 	}
-	if _, ok := decodePassword(strings.TrimSpace(value.text()), administratorSuffix); !ok {
+	if _, ok := decodePassword(strings.TrimSpace(value.text())); !ok {
 		c.add(value.start, finding.Error, "password-encoding", "use the plugin's administrator_password, or encode it: Base64 of UTF-16LE of the password followed by AdministratorPassword", "PlainText is false, and the value is not a password in the form that Windows then expects; nobody could log on")
 	}
 }

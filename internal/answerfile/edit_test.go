@@ -94,7 +94,7 @@ func applyAndReadBack(t *testing.T, f *File, s Settings) {
 	if s.AdministratorPassword != nil {
 		v, _ := again.Lookup("oobeSystem", shellSetup, "UserAccounts", "AdministratorPassword", "Value")
 		plain, _ := again.Lookup("oobeSystem", shellSetup, "UserAccounts", "AdministratorPassword", "PlainText")
-		if got, ok := decodePassword(v, administratorSuffix); !ok || got != *s.AdministratorPassword || plain != "false" {
+		if got, ok := decodePassword(v); !ok || got != *s.AdministratorPassword || plain != "false" {
 			t.Errorf("the password reads back as %q, %v, PlainText %s", got, ok, plain)
 		}
 	}
@@ -299,12 +299,12 @@ func TestThePasswordIsEncodedAsWindowsDoes(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	for _, p := range []string{"a", "ü€𝄞", strings.Repeat("x", 127)} {
-		if got, ok := decodePassword(encodePassword(p, administratorSuffix), administratorSuffix); !ok || got != p {
+		if got, ok := decodePassword(encodePassword(p, administratorSuffix)); !ok || got != p {
 			t.Errorf("%q reads back as %q, %v", p, got, ok)
 		}
 	}
 	for _, bad := range []string{"", "hunter2", "YQ==", "YQBi"} {
-		if _, ok := decodePassword(bad, administratorSuffix); ok {
+		if _, ok := decodePassword(bad); ok {
 			t.Errorf("%q is taken for an encoded password", bad)
 		}
 	}

@@ -132,16 +132,6 @@ func (e *element) walk(visit func(*element)) {
 	}
 }
 
-// passOf is the pass of the settings element around e, empty outside.
-func (e *element) passOf() string {
-	for ; e != nil; e = e.parent {
-		if e.local == "settings" {
-			return e.value("pass")
-		}
-	}
-	return ""
-}
-
 // scope lists the namespace prefixes that are bound at e, the innermost first.
 func (e *element) scope() map[string]string {
 	out := map[string]string{"xml": xmlNamespace}

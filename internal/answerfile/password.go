@@ -25,7 +25,7 @@ func encodePassword(password, suffix string) string {
 
 // decodePassword is the reverse; ok is false for anything that Windows would
 // not take for an encoded password.
-func decodePassword(encoded, suffix string) (password string, ok bool) {
+func decodePassword(encoded string) (password string, ok bool) {
 	raw, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(raw)%2 != 0 {
 		return "", false
@@ -34,7 +34,7 @@ func decodePassword(encoded, suffix string) (password string, ok bool) {
 	for i := 0; i < len(raw); i += 2 {
 		wide = append(wide, uint16(raw[i])|uint16(raw[i+1])<<8)
 	}
-	return strings.CutSuffix(string(utf16.Decode(wide)), suffix)
+	return strings.CutSuffix(string(utf16.Decode(wide)), administratorSuffix)
 }
 
 // checkPasswordText keeps the limits of Windows: 1 to 127 characters, no

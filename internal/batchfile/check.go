@@ -39,24 +39,20 @@ func Check(kind Kind, name string, data, shipped []byte) []Finding {
 	return c.found
 }
 
-// add records a finding at a line index and a byte offset in that line.
-func (c *checker) add(line, offset int, severity finding.Severity, id, remedy, format string, args ...any) {
-	column := 1
-	if line < len(c.lines) {
-		column = utf8.RuneCountInString(c.lines[line][:min(offset, len(c.lines[line]))]) + 1
-	}
-	c.found = append(c.found, Finding{ID: id, Severity: severity, File: c.name, Line: line + 1, Column: column, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+// add records a finding at the beginning of a line, by its index.
+func (c *checker) add(line int, severity finding.Severity, id, remedy, format string, args ...any) {
+	c.found = append(c.found, Finding{ID: id, Severity: severity, File: c.name, Line: line + 1, Column: 1, Message: fmt.Sprintf(format, args...), Remedy: remedy})
 }
 
 // bytes looks at what must be known before there are lines.
 func (c *checker) bytes(data []byte) {
 	switch {
 	case wide(data):
-		c.add(0, 0, finding.Error, "encoding", "save it as ASCII", "the script is UTF-16, which cmd.exe cannot run")
+		c.add(0, finding.Error, "encoding", "save it as ASCII", "the script is UTF-16, which cmd.exe cannot run")
 	case bytes.HasPrefix(data, bom):
-		c.add(0, 0, finding.Error, "byte-order-mark", "save it without one", "cmd.exe takes a byte order mark for the beginning of the first command")
+		c.add(0, finding.Error, "byte-order-mark", "save it without one", "cmd.exe takes a byte order mark for the beginning of the first command")
 	case bytes.Contains(data, []byte("\n")) && bytes.Count(data, []byte("\r\n")) < bytes.Count(data, []byte("\n")):
-		c.add(0, 0, finding.Warning, "line-ends", "use CR LF", "lines end in LF alone; cmd.exe then misses labels")
+		c.add(0, finding.Warning, "line-ends", "use CR LF", "lines end in LF alone; cmd.exe then misses labels")
 	}
 }
 
@@ -64,16 +60,16 @@ func (c *checker) bytes(data []byte) {
 func (c *checker) characters() {
 	for i, line := range c.lines {
 		if column, what := foreign(line); column > 0 {
-			c.found = append(c.found, Finding{ID: "not-ascii", Severity: finding.Error, File: c.name, Line: i + 1, Column: column, Message: what, Remedy: "use ASCII; cmd.exe would read it in the guest's OEM code page"})
+			c.found = append(c.found, Finding{ID: "not-ascii", Severity: finding.Error, File: c.name, Line: i + 1, Column: 1, Message: what, Remedy: "use ASCII; cmd.exe would read it in the guest's OEM code page"})
 		}
 	}
 	for _, s := range c.all {
 		if n := utf8.RuneCountInString(s.text); n > maxLine {
-			c.add(s.first, 0, finding.Error, "line-length", "call a script file instead", "the command has %d characters, and cmd.exe takes %d", n, maxLine)
+			c.add(s.first, finding.Error, "line-length", "call a script file instead", "the command has %d characters, and cmd.exe takes %d", n, maxLine)
 		}
 	}
 	if !balanced(c.lines) {
-		c.add(max(0, len(c.lines)-1), 0, finding.Warning, "parentheses", "close it", "a parenthesis is still open at the end of the script")
+		c.add(max(0, len(c.lines)-1), finding.Warning, "parentheses", "close it", "a parenthesis is still open at the end of the script")
 	}
 }
 
@@ -88,7 +84,7 @@ func (c *checker) jumps() {
 			continue
 		}
 		if first, twice := defined[s.label]; twice {
-			c.add(s.first, 0, finding.Warning, "duplicate-label", "rename it", "the label :%s stands in line %d already; goto finds only one of them", s.label, first)
+			c.add(s.first, finding.Warning, "duplicate-label", "rename it", "the label :%s stands in line %d already; goto finds only one of them", s.label, first)
 			continue
 		}
 		defined[s.label] = s.first + 1
@@ -102,7 +98,7 @@ func (c *checker) jumps() {
 			if _, ok := defined[target]; ok || target == "eof" || strings.ContainsAny(target, "%!") {
 				continue
 			}
-			c.add(s.first, 0, finding.Error, "missing-label", "define the label or correct the name", "there is no label :%s, so the script breaks off here", target)
+			c.add(s.first, finding.Error, "missing-label", "define the label or correct the name", "there is no label :%s, so the script breaks off here", target)
 		}
 	}
 }
@@ -127,16 +123,16 @@ func (c *checker) endings() {
 			continue
 		}
 		if !exitB.MatchString(s.text) {
-			c.add(s.first, 0, finding.Warning, "exit-without-b", "write exit /b", "exit without /b ends cmd.exe and every script that called this one")
+			c.add(s.first, finding.Warning, "exit-without-b", "write exit /b", "exit without /b ends cmd.exe and every script that called this one")
 		}
 		if code := strings.TrimLeft(m[1], "-0"); m[1] != "" && code != "" {
 			remedy := "end in exit /b 0 unless the failure is meant"
-			c.add(s.first, 0, severityOf(s, severity), "exit-code", remedy, "the script can end with %s, which its caller takes for a failure", m[1])
+			c.add(s.first, severityOf(s, severity), "exit-code", remedy, "the script can end with %s, which its caller takes for a failure", m[1])
 		}
 	}
 	end, ok := mainEnd(c.lines)
 	if ok && !isExitZero(end.text) && !nonZeroExit.MatchString(end.text) {
-		c.add(end.first, 0, finding.Warning, "no-exit", "add exit /b 0 where the script ends", "the script ends with the exit code of its last command, whatever that is")
+		c.add(end.first, finding.Warning, "no-exit", "add exit /b 0 where the script ends", "the script ends with the exit code of its last command, whatever that is")
 	}
 }
 
@@ -161,13 +157,13 @@ func (c *checker) dangers() {
 			continue
 		}
 		if m := waiting.FindStringSubmatch(s.text); m != nil {
-			c.add(s.first, 0, finding.Error, "waits-for-input", "remove it", "%s waits for somebody at a keyboard, and there is nobody", strings.ToLower(m[1]))
+			c.add(s.first, finding.Error, "waits-for-input", "remove it", "%s waits for somebody at a keyboard, and there is nobody", strings.ToLower(m[1]))
 		}
 		if m := called.FindStringSubmatch(s.text); m != nil && s.first < len(c.lines)-1 {
-			c.add(s.first, 0, finding.Warning, "batch-without-call", "write call "+m[1], "%s is a batch file; without call the script does not go on after it", m[1])
+			c.add(s.first, finding.Warning, "batch-without-call", "write call "+m[1], "%s is a batch file; without call the script does not go on after it", m[1])
 		}
 		if m := halting.FindStringSubmatch(s.text); m != nil {
-			c.add(s.first, 0, finding.Error, "shuts-down", "remove it; the plugin shuts the guest down when it is sealed", "%s takes the machine away in the middle of Sysprep", strings.TrimSpace(m[1]))
+			c.add(s.first, finding.Error, "shuts-down", "remove it; the plugin shuts the guest down when it is sealed", "%s takes the machine away in the middle of Sysprep", strings.TrimSpace(m[1]))
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/ec2"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/winrm"
-	"github.com/golden-ami/packer-plugin-ec2-sysprep/provisioner/sysprep"
 )
 
 // images are the lab's images in the guest's region.
@@ -352,11 +351,14 @@ func (b *bench) listsWithAWSCLI() {
 	}
 }
 
+// guardianLimit is how long the guardian of an interrupted build may work.
+const guardianLimit = 5 * time.Second
+
 // wantUnchanged waits, as long as the guardian may work, until the guest is as
 // it was.
 func (b *bench) wantUnchanged(before string, r result) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), sysprep.GuardianLimit+time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), guardianLimit)
 	defer cancel()
 	for b.guest().Fingerprint() != before {
 		if b.lab.Clock.Wait(ctx, time.Second) != nil {

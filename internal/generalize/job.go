@@ -103,12 +103,6 @@ func (j *Job) expand(path string) string { return launchagent.Expand(path, j.Ide
 
 func (j *Job) inFolder(name string) string { return j.Folder() + `\` + name }
 
-// original is a file or value as it was before the sealing.
-type original struct {
-	path   string
-	exists bool
-}
-
 // Plan looks at what the sealing will change and returns the sealer's plan:
 // what to do, and what to put back when Sysprep refuses, together with
 // the lengths of Sysprep's logs now. It changes nothing.

@@ -32,7 +32,7 @@ func (m *Maker) WaitAvailable(ctx context.Context, imageID string) (types.Image,
 			return types.Image{}, fmt.Errorf("%s: %w", doing, context.Cause(ctx))
 		}
 		if borne := patience.bear(err, now); borne != nil {
-			return types.Image{}, m.imageLost(doing, imageID, borne)
+			return types.Image{}, m.imageLost(doing, borne)
 		}
 		switch image.State {
 		case types.ImageStateAvailable:
@@ -41,7 +41,7 @@ func (m *Maker) WaitAvailable(ctx context.Context, imageID string) (types.Image,
 		case types.ImageStateFailed, types.ImageStateError, types.ImageStateInvalid:
 			return types.Image{}, m.imageFailed(image)
 		case types.ImageStateDeregistered, types.ImageStateDisabled:
-			return types.Image{}, m.imageLost(doing, imageID, fmt.Errorf("%w: it is %s", errNoImage, image.State))
+			return types.Image{}, m.imageLost(doing, fmt.Errorf("%w: it is %s", errNoImage, image.State))
 		}
 		if !now.Before(limit) {
 			return types.Image{}, &Failure{
@@ -140,7 +140,7 @@ func (m *Maker) imageFailed(image types.Image) error {
 }
 
 // imageLost is the failure when EC2 can not be asked for the image.
-func (m *Maker) imageLost(doing, imageID string, err error) error {
+func (m *Maker) imageLost(doing string, err error) error {
 	if isAbsent(err) {
 		return &Failure{
 			Code: CodeImageGone, Problem: doing, Cause: err,

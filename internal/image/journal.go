@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -96,7 +97,7 @@ func OpenJournal(path, account, region, instance, token string) (*Journal, error
 	case journal.DoneAt.IsZero() && !journal.AskedAt.IsZero():
 		return nil, journalFailure(path, fmt.Sprintf("it tells of another seal of the instance, whose AMI %s is not done", orPending(journal.ImageID)), nil)
 	}
-	fresh.Steps = append(journal.Steps, Step{At: time.Now().UTC(), Step: "sealed again", Note: "the steps above are of an earlier seal and AMI " + orPending(journal.ImageID)})
+	fresh.Steps = slices.Concat(journal.Steps, []Step{{At: time.Now().UTC(), Step: "sealed again", Note: "the steps above are of an earlier seal and AMI " + orPending(journal.ImageID)}})
 	return fresh, nil
 }
 

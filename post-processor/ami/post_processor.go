@@ -272,7 +272,7 @@ func (p *PostProcessor) maker(ui packersdk.Ui, session *aws.Session, journal *im
 		StopTimeout:  p.config.StopTimeout,
 		ImageTimeout: p.config.AMITimeout,
 		InstancePoll: p.config.PollInterval,
-		ImagePoll:    p.config.PollInterval * imagePollFactor,
+		ImagePoll:    imagePollFactor * p.config.PollInterval, //nolint:durationcheck // a factor, by name and nature
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"time"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/generalize"
@@ -45,9 +44,6 @@ type charge struct {
 
 // Guard is the guardian: it reads its charge and waits. It is called by main.
 func Guard(ctx context.Context, in io.Reader) error {
-	// A Ctrl-C in the terminal reaches the whole group of processes. What it
-	// is meant for is the pipe's end.
-	signal.Ignore(os.Interrupt)
 	reader := bufio.NewReader(in)
 	line, err := reader.ReadBytes('\n')
 	if err != nil {

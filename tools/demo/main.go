@@ -28,7 +28,9 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab"
 )
 
-func main() {
+func main() { os.Exit(start()) }
+
+func start() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var d demo
@@ -40,9 +42,9 @@ func main() {
 	flag.Parse()
 	if err := d.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
-		stop()
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 type demo struct {

@@ -138,11 +138,11 @@ func (c *client) fault(body string, code int) string {
 func between(t *testing.T, text, from, to string) string {
 	t.Helper()
 	_, rest, found := strings.Cut(text, from)
-	found2 := strings.Contains(rest, to)
-	if !found || !found2 {
+	inner, _, closed := strings.Cut(rest, to)
+	if !found || !closed {
 		t.Fatalf("no %s…%s in %s", from, to, text)
 	}
-	return rest[:strings.Index(rest, to)]
+	return inner
 }
 
 func (c *client) open() string {

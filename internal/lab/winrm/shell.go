@@ -127,16 +127,15 @@ func (s *shell) run(p *process, command *Command, units int) {
 	})
 	defer stop()
 
-	exitCode := 0
 	if delay := s.server.delays().ProcessStart; delay != nil {
 		if err := s.server.config.Clock.Wait(p.ctx, delay(command.Line)); err != nil {
 			return
 		}
 	}
+	exitCode := 1
 	if !command.SkipCmdShell && units > cmdLimit {
 		// A write fails only when nobody can read it any more.
 		_, _ = command.Stderr.Write([]byte("The command line is too long.\r\n"))
-		exitCode = 1
 	} else {
 		exitCode = s.server.config.Windows.Run(p.ctx, command)
 	}
