@@ -60,7 +60,7 @@ func (c *checker) bytes(data []byte) {
 func (c *checker) characters() {
 	for i, line := range c.lines {
 		if column, what := foreign(line); column > 0 {
-			c.found = append(c.found, Finding{ID: "not-ascii", Severity: finding.Error, File: c.name, Line: i + 1, Column: 1, Message: what, Remedy: "use ASCII; cmd.exe would read it in the guest's OEM code page"})
+			c.found = append(c.found, Finding{ID: "not-ascii", Severity: finding.Error, File: c.name, Line: i + 1, Column: column, Message: what, Remedy: "use ASCII; cmd.exe would read it in the guest's OEM code page"})
 		}
 	}
 	for _, s := range c.all {
