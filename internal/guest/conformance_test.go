@@ -34,14 +34,19 @@ const conformanceReconnect = 10 * time.Second
 // answers: those of the vectors.
 func TestConformance(t *testing.T) {
 	t.Run("lab", func(t *testing.T) { conform(t, labTarget(t)) })
+	found := false
 	for _, program := range []string{"powershell.exe", "pwsh"} {
 		t.Run(program, func(t *testing.T) {
 			path, err := exec.LookPath(program)
 			if err != nil {
 				t.Skipf("there is no %s on PATH", program)
 			}
+			found = true
 			conform(t, localTarget(t, path))
 		})
+	}
+	if os.Getenv("GUEST_CONFORMANCE") == "powershell" && !found {
+		t.Error("GUEST_CONFORMANCE is powershell and none is on PATH")
 	}
 	t.Run("winrm", func(t *testing.T) {
 		if os.Getenv("GUEST_CONFORMANCE") != "winrm" {
