@@ -38,7 +38,7 @@ type Config struct {
 	// The name of the AMI: 3 to 128 letters, digits, spaces and `( ) [ ] . / - ' @ _`.
 	// It must be free in the account and region. The template functions work in
 	// it, like `windows-2022-{{timestamp}}`; `{{clean_resource_name}}` replaces what EC2
-	// does not take in a name.
+	// does not take in a name. After amazon-ebs it is not used.
 	AMIName string `mapstructure:"ami_name" required:"true"`
 	// The description of the AMI, at most 255 characters. Default: none.
 	AMIDescription string `mapstructure:"ami_description"`
@@ -77,8 +77,9 @@ type Config struct {
 	// instance without a proof, or even without a record, is captured as it is;
 	// the output and the AMI's tag `ec2-sysprep:proof` say so. Default: `true`.
 	RequireProof config.Trilean `mapstructure:"require_proof"`
-	// Make an AMI only of a generalized guest. `false` is needed when the
-	// provisioner had `action = "shutdown"`. Default: `true`.
+	// Make an AMI only of a generalized guest. With `false` a guest is taken, too,
+	// whose record says that it was shut down without Sysprep; this version's
+	// provisioner leaves no such record. Default: `true`.
 	Generalized config.Trilean `mapstructure:"generalized"`
 
 	// How long to wait until the instance has stopped. When nobody saw the sealer's

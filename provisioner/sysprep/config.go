@@ -87,9 +87,9 @@ type Config struct {
 	// `communicator` goes through Packer's, and `auto` takes WinRM where it can,
 	// and Packer's for `ssh`. Default: `auto`.
 	Transport string `mapstructure:"transport"`
-	// How long a guest that does not answer is waited for. A wrong password, a
-	// closed port and a certificate that is not trusted are reported at once.
-	// Default: `5m`.
+	// How long a guest that does not answer is waited for. A wrong password and a
+	// certificate that is not trusted are reported at once, a closed port after
+	// some seconds. Default: `5m`.
 	ConnectTimeout time.Duration `mapstructure:"connect_timeout"`
 	// How long a guest that was lost is looked for. Default: `2m`.
 	ReconnectTimeout time.Duration `mapstructure:"reconnect_timeout"`
