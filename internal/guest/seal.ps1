@@ -55,7 +55,7 @@ function Save-State([string]$Phase) {
     $json = ConvertTo-Json -InputObject $State -Compress -Depth 4
     $json = [regex]::Replace($json, '[^\x20-\x7e]', { param($m) '\u{0:x4}' -f [int][char]$m.Value })
     $path = $Folder + '\state.json'
-    foreach ($try in @(1, 2, 3, 4, 5)) {
+    for ($try = 0; $try -lt 50; $try++) {
         try {
             [IO.File]::WriteAllText($path + '.new', $json, [Text.Encoding]::ASCII)
             if ([IO.File]::Exists($path)) {
@@ -138,17 +138,34 @@ function Set-RegistryAct([string]$Path, [string]$Name, $Set) {
     $key.Close()
 }
 
-# Start-Program starts a program through cmd.exe, which takes its output into
-# a file; the outer pair of quotes is cmd's own and is dropped by /s.
-function Start-Program([string]$File, [string]$Arguments, [string]$Output) {
+function Start-Silent([string]$File, [string]$Arguments) {
     $info = New-Object Diagnostics.ProcessStartInfo
-    $info.FileName = $env:windir + '\System32\cmd.exe'
-    $info.Arguments = '/d /s /c ""' + $File + '" ' + $Arguments + ' >> "' + $Output + '" 2>&1"'
+    $info.FileName = $File
+    $info.Arguments = $Arguments
     # Not the working folder: a process that stands in it keeps it from being deleted.
     $info.WorkingDirectory = $env:windir
     $info.UseShellExecute = $false
     $info.CreateNoWindow = $true
     return [Diagnostics.Process]::Start($info)
+}
+
+# Start-Program starts a program through cmd.exe, which takes its output into
+# a file; the outer pair of quotes is cmd's own and is dropped by /s.
+function Start-Program([string]$File, [string]$Arguments, [string]$Output) {
+    return (Start-Silent ($env:windir + '\System32\cmd.exe') ('/d /s /c ""' + $File + '" ' + $Arguments + ' >> "' + $Output + '" 2>&1"'))
+}
+
+# Stop-Tree ends a program with all that it started: an agent that goes on would
+# start Sysprep after everything has been put back.
+function Stop-Tree($Process) {
+    if (($null -eq $Process) -or $Process.HasExited) { return }
+    try {
+        $killer = Start-Silent ($env:windir + '\System32\taskkill.exe') ('/f /t /pid ' + $Process.Id)
+        [void]$killer.WaitForExit(10000)
+        if (-not $Process.WaitForExit(2000)) { $Process.Kill() }
+    } catch {
+        [void]$Troubles.Add('ending a program: ' + (Get-Message $_))
+    }
 }
 
 function Invoke-Act($Act) {
@@ -179,7 +196,7 @@ function Invoke-Act($Act) {
         $seconds = [int](Get-Field $Act 'seconds' 60)
         $process = Start-Program $path ([string](Get-Field $Act 'arguments' '')) ($Folder + '\acts.txt')
         if (-not $process.WaitForExit($seconds * 1000)) {
-            $process.Kill()
+            Stop-Tree $process
             throw ($path + ' did not end within ' + $seconds + ' s')
         }
         if ($process.ExitCode -ne 0) { throw ($path + ' ended with code ' + $process.ExitCode) }
@@ -342,13 +359,7 @@ function Wait-Seal($Command) {
 function Stop-Windows {
     Save-State 'shutdown'
     try {
-        $info = New-Object Diagnostics.ProcessStartInfo
-        $info.FileName = $env:windir + '\System32\shutdown.exe'
-        $info.Arguments = '/s /t 0 /f /d p:2:4'
-        $info.WorkingDirectory = $env:windir
-        $info.UseShellExecute = $false
-        $info.CreateNoWindow = $true
-        $process = [Diagnostics.Process]::Start($info)
+        $process = Start-Silent ($env:windir + '\System32\shutdown.exe') '/s /t 0 /f /d p:2:4'
         [void]$process.WaitForExit(30000)
         # 1115: a shutdown is in progress; 1190: one is scheduled.
         if ($process.HasExited -and (@(0, 1115, 1190) -contains $process.ExitCode)) { return }
@@ -366,6 +377,7 @@ function Exit-Failed([string]$Reason, [string]$Detail) {
     if ($Detail.Length -gt 0) { $State.detail = $Detail }
     Save-State 'failed'
     Write-Console $Plan.console_failed
+    Stop-Tree $Command
     if ($Plan.generalize) { Stop-Sysprep }
     [void](Invoke-Acts $Plan.failed $true)
     $State.image_state = Get-ImageState
@@ -422,7 +434,6 @@ try {
         if ((-not $last) -or (-not $Plan.generalize)) {
             $left = [Math]::Max([long]1000, ([long]$Plan.limits.total * 1000) - $Watch.ElapsedMilliseconds)
             if (-not $Command.WaitForExit([int][Math]::Min($left, [long]2000000000))) {
-                $Command.Kill()
                 Exit-Failed 'timeout' ([string]$commands[$i].file + ' did not end')
             }
             if ($Command.ExitCode -ne 0) {

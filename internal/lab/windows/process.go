@@ -16,7 +16,9 @@ type process struct {
 	boot  *boot
 	name  string
 	pid   int
-	user  string
+	// parent is the number of the process that started this one.
+	parent int
+	user   string
 
 	file, arguments, folder string
 
@@ -119,6 +121,7 @@ func (p *process) start(ctx context.Context, child *process) (*process, error) {
 	if child.user == "" {
 		child.user = p.user
 	}
+	child.parent = p.pid
 	return g.spawn(ctx, child, body), nil
 }
 
@@ -140,6 +143,18 @@ func (g *Guest) kill(name string) {
 	}
 }
 
+// killTree ends a process with all that it started, as taskkill /t does. The
+// lock is held.
+func (g *Guest) killTree(p *process) {
+	for _, child := range g.named("*") {
+		if child.parent == p.pid && child != p {
+			g.killTree(child)
+		}
+	}
+	g.killProcess(p)
+}
+
+// killProcess ends a process. The lock is held.
 func (g *Guest) killProcess(p *process) {
 	if p.cancel != nil {
 		p.cancel(errKilled)

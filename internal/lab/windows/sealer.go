@@ -21,6 +21,8 @@ type sealer struct {
 	began  time.Time
 
 	errorFrom, actionFrom int64
+	// command is the last command that was started.
+	command *process
 }
 
 // errEnded is what a step returns when the sealer's process has been ended.
@@ -142,7 +144,7 @@ func (s *sealer) work() int {
 		if err != nil {
 			return s.fail(guest.ReasonCommand, asCallError(err).Message)
 		}
-		last = child
+		last, s.command = child, child
 		if i == len(s.plan.Commands)-1 && s.plan.Generalize {
 			break
 		}
@@ -152,7 +154,6 @@ func (s *sealer) work() int {
 			return killedCode
 		}
 		if !ended {
-			s.do(func(g *Guest) { g.killProcess(child) })
 			return s.fail(guest.ReasonTimeout, command.File+" did not end")
 		}
 		if code != 0 {
@@ -234,6 +235,12 @@ func (s *sealer) fail(reason, detail string) int {
 	}
 	s.save(guest.PhaseFailed)
 	s.console(s.plan.ConsoleFailed)
+	// An agent that goes on would start Sysprep after all has been put back.
+	s.do(func(g *Guest) {
+		if s.command != nil && g.running[s.command.pid] == s.command {
+			g.killTree(s.command)
+		}
+	})
 	if s.plan.Generalize {
 		s.do(func(g *Guest) { g.kill(s.plan.Process) })
 	}

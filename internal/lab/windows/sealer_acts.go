@@ -115,7 +115,7 @@ func (s *sealer) actRun(act guest.Act) string {
 	}
 	code, ended := s.awaitFor(child, seconds(limit))
 	if !ended {
-		s.do(func(g *Guest) { g.killProcess(child) })
+		s.do(func(g *Guest) { g.killTree(child) })
 		return act.Path + " did not end within " + strconv.Itoa(limit) + " s"
 	}
 	if code != 0 {

@@ -191,6 +191,9 @@ func TestWhySealingFails(t *testing.T) {
 				if b.Runs("sysprep") {
 					t.Error("sysprep.exe was left")
 				}
+				if b.Runs("EC2Launch") {
+					t.Error("the agent was left, and would start Sysprep later")
+				}
 				if !b.On() || b.happened() != "" {
 					t.Errorf("the guest did not stay up: %s", b.happened())
 				}
