@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,13 @@ type Staged struct {
 	Data []byte
 }
 
+// Setting is a registry value that is set on the guest for good, once the
+// sealer has begun. After a refusal the sealer puts back what was found.
+type Setting struct {
+	launchagent.Setting
+	Value guest.Value
+}
+
 // Limits bound the sealing.
 type Limits struct {
 	// Sysprep bounds everything from the trigger to the verdict.
@@ -59,7 +67,7 @@ type Limits struct {
 	Shutdown time.Duration
 }
 
-// Job is one sealing of one guest. All fields must be set.
+// Job is one sealing of one guest. All fields must be set, but for Files and Settings.
 type Job struct {
 	Guest    *guest.Guest
 	Agent    launchagent.Agent
@@ -67,6 +75,7 @@ type Job struct {
 	Token    string
 	Shutdown launchagent.Shutdown
 	Files    []Staged
+	Settings []Setting
 	Limits   Limits
 	// Reconnect is how long a guest that was lost is looked for.
 	Reconnect time.Duration
@@ -123,7 +132,14 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 		stats[i] = guest.FileStat(p)
 		calls = append(calls, stats[i])
 	}
+	folders, parents := j.parents()
+	calls = append(calls, parents...)
 	settings := j.Agent.Settings()
+	for _, s := range j.Settings {
+		if !slices.Contains(settings, s.Setting) {
+			settings = append(slices.Clone(settings), s.Setting)
+		}
+	}
 	values := make([]*guest.Call[guest.Value], len(settings))
 	for i, s := range settings {
 		values[i] = guest.RegistryValue(s.Path, s.Name)
@@ -164,6 +180,16 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 	for i, f := range j.Files {
 		plan.Apply = append(plan.Apply, guest.Act{Act: guest.ActCopy, From: j.stagedPath(i), Path: j.expand(f.Path)})
 	}
+	missing, err := folders()
+	if err != nil {
+		return nil, LogStarts{}, err
+	}
+	for _, folder := range missing {
+		plan.Failed = append(plan.Failed, guest.Act{Act: guest.ActDeleteFolder, Path: folder})
+	}
+	for _, s := range j.Settings {
+		plan.Apply = append(plan.Apply, guest.Act{Act: guest.ActRegistry, Path: s.Path, Name: s.Name, Set: &s.Value})
+	}
 	for i, s := range settings {
 		value, err := values[i].Answer()
 		if err != nil {
@@ -188,6 +214,53 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 	}
 	plan.Sealed = append(plan.Sealed, guest.Act{Act: guest.ActDeleteFolder, Path: j.Folder()})
 	return plan, starts(), nil
+}
+
+// parents asks for the folders that the files lie in. missing returns those
+// that are not there and would be made, of nested ones the outermost.
+func (j *Job) parents() (missing func() ([]string, error), calls []guest.Asker) {
+	seen := make(map[string]bool)
+	var folders []string
+	for _, f := range j.Files {
+		var above []string
+		for at := parent(j.expand(f.Path)); parent(at) != ""; at = parent(at) {
+			above = append(above, at)
+		}
+		slices.Reverse(above)
+		for _, folder := range above {
+			folders = appendNew(folders, seen, folder)
+		}
+	}
+	stats := make([]*guest.Call[guest.Stat], len(folders))
+	for i, folder := range folders {
+		stats[i] = guest.FileStat(folder)
+		calls = append(calls, stats[i])
+	}
+	return func() ([]string, error) {
+		var outermost []string
+		for i, stat := range stats {
+			found, err := stat.Answer()
+			if err != nil {
+				return nil, fmt.Errorf("looking at %s on the guest: %w", folders[i], err)
+			}
+			inside := slices.ContainsFunc(outermost, func(outer string) bool {
+				return strings.HasPrefix(strings.ToLower(folders[i]), strings.ToLower(outer)+`\`)
+			})
+			if !found.Exists && !inside {
+				outermost = append(outermost, folders[i])
+			}
+		}
+		return outermost, nil
+	}, calls
+}
+
+// parent is the folder that a file or folder lies in, "" for a drive.
+func parent(path string) string {
+	at := strings.LastIndexByte(path, '\\')
+	if at < 0 {
+		return ""
+	}
+	return path[:at]
 }
 
 func appendNew(paths []string, seen map[string]bool, path string) []string {
