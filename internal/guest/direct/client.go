@@ -1,10 +1,10 @@
 // Package direct talks to a guest's WinRM listener without Packer's
 // communicator: one shell, one command, its standard input, output and error.
 //
-// The messages are, byte for byte, those of the library that all of Packer
-// uses, github.com/masterzen/winrm. The library itself is not used: its
-// transports and its loop for the output lose SOAP faults, spin, ignore
-// contexts and can panic. What goes over the wire, how long it may take and what a failure
+// The messages are those of the library that all of Packer uses,
+// github.com/masterzen/winrm. Its transports and its loop for the output are
+// not used, because they lose SOAP faults, spin, ignore contexts and can
+// panic: what goes over the wire, how long it may take and what a failure
 // means is decided here. Every request carries a context and a limit, every
 // failure has a type ([Fault], [ExchangeError], [CertificateError]) and a kind
 // ([Classify]), and a session that is lost stays lost: the caller opens

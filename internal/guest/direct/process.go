@@ -50,7 +50,10 @@ func (c *Client) Start(ctx context.Context, command string) (*Process, error) {
 	if err := checkCommand(command); err != nil {
 		return nil, describe("Command", err)
 	}
-	message := createMessage(c.url, c.operationTimeout())
+	message, err := createMessage(c.url, c.operationTimeout())
+	if err != nil {
+		return nil, describe("Create", err)
+	}
 	a, err := c.ask(ctx, "Create", message, c.opts.ActionTimeout)
 	if err != nil {
 		return nil, err
