@@ -7,11 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/answerfile"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/aws"
-	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/batchfile"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis"
-	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/generalize"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/handoff"
@@ -28,6 +25,7 @@ const (
 	codeAnswerFile = "ES-210"
 	codeBatchFile  = "ES-211"
 	codeSecret     = "ES-212"
+	codeNoScript   = "ES-213"
 	codeEC2        = "ES-220"
 	codeNotStarted = "ES-230"
 )
@@ -175,97 +173,29 @@ const maxGuestFile = guest.MaxPiece
 // that replace the agent's.
 func (r *run) prepareFiles(ctx context.Context) error {
 	agent := r.facts.Agent
+	scripts, err := r.wantedScripts(agent)
+	if err != nil {
+		return err
+	}
 	answer := guest.FileRead(agent.AnswerFile(), 0, maxGuestFile)
 	calls := []guest.Asker{answer}
-	scriptPath, hasScript := agent.Script(launchagent.BeforeSysprep)
-	script := guest.FileRead(scriptPath, 0, maxGuestFile)
-	if hasScript {
-		calls = append(calls, script)
+	for _, script := range scripts {
+		calls = append(calls, script.read)
 	}
 	if err := r.guest.Ask(ctx, calls...); err != nil {
 		return err
 	}
-	if err := r.checkAnswerFile(agent, answer); err != nil {
+	if err := r.prepareAnswerFile(agent, answer); err != nil {
 		return err
 	}
-	if r.config.BeforeSysprep == nil || !hasScript {
-		return nil
-	}
-	shipped, err := script.Answer()
-	if err != nil {
-		return &image.Failure{Code: codeBatchFile, Problem: "reading " + scriptPath + " on the guest", Cause: err}
-	}
-	data := r.config.beforeSysprep
-	if len(r.config.BeforeSysprep.Commands) > 0 {
-		if data, err = batchfile.Append(batchfile.BeforeSysprep, shipped.Data, r.config.BeforeSysprep.Commands); err != nil {
-			return &image.Failure{Code: codeBatchFile, Problem: "adding to " + scriptPath, Cause: err, Next: "replace the script with before_sysprep.path"}
-		}
-	}
-	for _, f := range batchfile.Check(batchfile.BeforeSysprep, string(launchagent.BeforeSysprep), data, shipped.Data) {
-		if f.Severity == finding.Error {
-			return &image.Failure{Code: codeBatchFile, Problem: f.String()}
-		}
-		r.say("Warning: %s", f)
-	}
-	r.files = append(r.files, generalize.Staged{Name: "BeforeSysprep.cmd", Path: scriptPath, Data: data})
-	return nil
-}
-
-func (r *run) checkAnswerFile(agent launchagent.Found, answer *guest.Call[guest.Piece]) error {
-	piece, err := answer.Answer()
-	if err != nil {
-		return &image.Failure{Code: codeAnswerFile, Problem: "reading the agent's answer file " + agent.AnswerFile(), Cause: err}
-	}
-	var shipped *answerfile.File
-	if piece.Exists {
-		parsed, err := answerfile.Parse(agent.AnswerFile(), piece.Data)
-		if err == nil {
-			shipped = parsed
-		} else if r.config.answerFile == nil {
-			return &image.Failure{
-				Code: codeAnswerFile, Problem: "the answer file on the guest is broken, and Sysprep would refuse it", Cause: err,
-				Next: "repair it, or give an answer file of your own with answer_file_path",
-			}
-		}
-	} else if r.config.answerFile == nil {
-		return &image.Failure{
-			Code: codeAnswerFile, Problem: "the agent's answer file " + agent.AnswerFile() + " is not there",
-			Next: "repair " + agent.Title() + ", or give an answer file of your own with answer_file_path",
-		}
-	}
-	file := r.config.answerFile
-	options := answerfile.CheckOptions{
-		Architecture: r.facts.Identity.Architecture, AdministratorName: r.facts.Administrator, Shipped: shipped,
-	}
-	if file == nil {
-		file, options.Shipped = shipped, nil
-	}
-	for _, f := range file.Check(options) {
-		switch f.Severity {
-		case finding.Error:
-			return &image.Failure{Code: codeAnswerFile, Problem: f.String()}
-		case finding.Warning:
-			r.say("Warning: %s", f)
-		}
-	}
-	if r.config.answerFile == nil {
-		return nil
-	}
-	if r.client == nil && r.build.ConnType == "winrm" && file.HoldsSecret() {
-		return &image.Failure{
-			Code: codeSecret, Problem: "the answer file holds a password or a product key, and Packer's WinRM communicator would put it into command lines that Windows logs",
-			Next: "let the provisioner connect by itself: transport = \"winrm\"",
-		}
-	}
-	r.files = append(r.files, generalize.Staged{Name: "answer file", Path: agent.AnswerFile(), Data: r.config.answerFile.Bytes()})
-	return nil
+	return r.prepareScripts(scripts)
 }
 
 // plan works out what will change, and what is put back after a failure.
 func (r *run) plan(ctx context.Context) error {
 	r.job = &generalize.Job{
 		Guest: r.guest, Agent: r.facts.Agent.Agent, Identity: r.facts.Identity,
-		Token: r.record.Token, Shutdown: launchagent.Shutdown(r.config.Shutdown), Files: r.files,
+		Token: r.record.Token, Shutdown: launchagent.Shutdown(r.config.Shutdown), Files: r.files, Settings: r.settings,
 		Limits: generalize.Limits{Sysprep: r.config.SysprepTimeout, Stall: r.config.StallTimeout, Shutdown: r.config.ShutdownTimeout},
 		GiveUp: diagnosis.Default().VerdictPatterns(), Reconnect: r.config.ReconnectTimeout,
 		Say: r.say, Log: r.logf, Note: r.mark,
@@ -278,9 +208,7 @@ func (r *run) plan(ctx context.Context) error {
 	if err := r.save(handoff.StagePlanned); err != nil {
 		return err
 	}
-	for _, file := range r.files {
-		r.say("Replacing the %s %s", file.Name, launchagent.Expand(file.Path, r.facts.Identity.Folders))
-	}
+	r.sayChanges()
 	return nil
 }
 

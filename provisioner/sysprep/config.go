@@ -7,14 +7,13 @@
 // generalize, diagnosis. What it leaves for the post-processor is in handoff.
 //
 //go:generate go tool packer-sdc struct-markdown
-//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,BeforeSysprepConfig,PreflightConfig
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,AnswerFileConfig,RunSynchronousConfig,ScriptConfig,PreflightConfig
 package sysprep
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +25,6 @@ import (
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/answerfile"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/aws"
-	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/batchfile"
-	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest/direct"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/handoff"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
@@ -116,9 +113,38 @@ type Config struct {
 	// The text of an answer file, instead of `answer_file_path`; the template
 	// functions of HCL work in it.
 	AnswerFileContent string `mapstructure:"answer_file_content"`
-	// What runs on the guest just before Sysprep. Default: the agent's own
-	// BeforeSysprep.cmd, as it is.
-	BeforeSysprep *BeforeSysprepConfig `mapstructure:"before_sysprep"`
+	// Changes single settings of the answer file: of the agent's own one, or of the
+	// one in `answer_file_path` or `answer_file_content`. Everything else in the file
+	// stays as it is, byte for byte. Default: nothing is changed.
+	AnswerFile *AnswerFileConfig `mapstructure:"answer_file"`
+	// What runs on the guest just before Sysprep, as the connecting administrator:
+	// the agent's BeforeSysprep.cmd. Default: it stays as it is.
+	BeforeSysprep *ScriptConfig `mapstructure:"before_sysprep"`
+	// What runs on each instance from the image in the specialize pass, as SYSTEM:
+	// SysprepSpecialize.cmd of EC2Launch v1, or SysprepSpecializePhase.cmd of
+	// EC2Config. EC2Launch v2 has no such script; use `run_synchronous` in
+	// `answer_file`. Default: it stays as it is.
+	SysprepSpecialize *ScriptConfig `mapstructure:"sysprep_specialize"`
+	// What runs on each instance from the image at the end of Windows Setup, as
+	// SYSTEM: `%windir%\Setup\Scripts\SetupComplete.cmd`, with every agent. Default:
+	// it stays as it is.
+	SetupComplete *ScriptConfig `mapstructure:"setup_complete"`
+	// EC2Config's PostSysprep.cmd, which its SetupComplete.cmd calls. The other
+	// agents have no such script; use `setup_complete`. Default: it stays as it is.
+	PostSysprep *ScriptConfig `mapstructure:"post_sysprep"`
+	// Close WinRM in the image: SetupComplete.cmd deletes the listeners and disables
+	// the service at the first start of each instance. The build's own connection is
+	// not touched. User data may open WinRM again. Default: `false`.
+	CloseWinRM bool `mapstructure:"close_winrm"`
+	// Show how the answer file and the scripts differ from those on the guest before
+	// they are staged. Passwords and product keys are not shown. Default: `false`.
+	ShowChanges bool `mapstructure:"show_changes"`
+	// Look at the guest and check everything, then say what would be done, and do
+	// none of it: nothing on the guest is changed, nothing is sealed, and the
+	// post-processor makes no AMI. It is for the `null` builder; with any other one the
+	// build ends with an error, because that builder would make an AMI of a guest
+	// that is not sealed. Default: `false`.
+	DryRun bool `mapstructure:"dry_run"`
 	// Changes what is checked before anything is changed.
 	Preflight *PreflightConfig `mapstructure:"preflight"`
 
@@ -140,21 +166,11 @@ type Config struct {
 	ctx interpolate.Context
 	// answerFile is the checked answer file of the user's, nil without one.
 	answerFile *answerfile.File
-	// beforeSysprep is the user's own script, ready for the guest.
-	beforeSysprep []byte
+	// scripts are the user's own scripts by their blocks, ready for the guest.
+	scripts map[string][]byte
 	warnings      []string
 	guards        bool
 	hide          func(...string)
-}
-
-// BeforeSysprepConfig is what BeforeSysprep.cmd does: one of the two.
-type BeforeSysprepConfig struct {
-	// Commands that are added to the agent's own script. They are lines of a batch
-	// file, run as the connecting administrator, and must be quick.
-	Commands []string `mapstructure:"commands"`
-	// A local batch file that replaces the agent's own. The line that closes remote
-	// desktop (`fDenyTSConnections`) must be kept.
-	Path string `mapstructure:"path"`
 }
 
 // PreflightConfig changes the checks before anything is changed.
@@ -219,7 +235,7 @@ func (c *Config) prepare(raws ...any) error {
 	c.checkJob(wrong)
 	errs = append(errs, c.AccessConfig.Prepare()...)
 	c.loadAnswerFile(wrong)
-	c.loadBeforeSysprep(wrong)
+	c.loadScripts(wrong)
 	if len(errs) == 0 {
 		return nil
 	}
@@ -311,91 +327,6 @@ func (c *Config) checkJob(wrong wrongFunc) {
 
 func quotedList(words []string) string { return `"` + strings.Join(words, `", "`) + `"` }
 
-// loadAnswerFile reads and checks the user's answer file.
-func (c *Config) loadAnswerFile(wrong wrongFunc) {
-	option, name := "answer_file_path", c.AnswerFilePath
-	var data []byte
-	switch {
-	case c.AnswerFilePath != "" && c.AnswerFileContent != "":
-		wrong("answer_file_content", "answer_file_path is given too; drop one of them")
-		return
-	case c.AnswerFilePath != "":
-		if !known(c.AnswerFilePath) {
-			return
-		}
-		var err error
-		if data, err = os.ReadFile(c.AnswerFilePath); err != nil {
-			wrong(option, "%w", err)
-			return
-		}
-	case c.AnswerFileContent != "":
-		if !known(c.AnswerFileContent) {
-			return
-		}
-		option, name, data = "answer_file_content", "answer_file_content", []byte(c.AnswerFileContent)
-	default:
-		return
-	}
-	file, err := answerfile.Parse(name, data)
-	if err != nil {
-		wrong(option, "%w", err)
-		return
-	}
-	bad := false
-	for _, f := range file.Check(answerfile.CheckOptions{}) {
-		if f.Severity == finding.Error {
-			wrong(option, "%s", f)
-			bad = true
-		} else if f.Severity == finding.Warning {
-			c.warnings = append(c.warnings, f.String())
-		}
-	}
-	if !bad {
-		c.answerFile = file
-	}
-}
-
-// loadBeforeSysprep reads and checks the user's script or commands.
-func (c *Config) loadBeforeSysprep(wrong wrongFunc) {
-	b := c.BeforeSysprep
-	switch {
-	case b == nil:
-	case b.Path == "" && len(b.Commands) == 0:
-		wrong("before_sysprep", "it says nothing; give commands or path")
-	case b.Path != "" && len(b.Commands) > 0:
-		wrong("before_sysprep.path", "commands are given too; drop one of them")
-	case len(b.Commands) > 0:
-		if !known(strings.Join(b.Commands, "")) {
-			return
-		}
-		for _, err := range each(batchfile.CheckCommands(b.Commands)) {
-			wrong("before_sysprep.commands", "%w", err)
-		}
-	case known(b.Path):
-		data, err := os.ReadFile(b.Path)
-		if err != nil {
-			wrong("before_sysprep.path", "%w", err)
-			return
-		}
-		script, err := batchfile.Replace(b.Path, data)
-		if err != nil {
-			wrong("before_sysprep.path", "%w", err)
-			return
-		}
-		for _, f := range batchfile.Check(batchfile.BeforeSysprep, b.Path, script, nil) {
-			if f.Severity == finding.Error {
-				wrong("before_sysprep.path", "%s", f)
-			} else if f.Severity == finding.Warning {
-				c.warnings = append(c.warnings, f.String())
-			}
-		}
-		if !batchfile.ClosesRDP(script) {
-			wrong("before_sysprep.path", "%s does not close remote desktop: without the line that sets fDenyTSConnections to 1 an instance can be entered without a password in its first moments", filepath.Base(b.Path))
-		}
-		c.beforeSysprep = script
-	}
-}
-
 // each are the single errors of a joined one.
 func each(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -413,7 +344,7 @@ func (c *Config) secrets() []string {
 	if c.WinRMPassword != "" && known(c.WinRMPassword) {
 		secrets = append(secrets, c.WinRMPassword)
 	}
-	return secrets
+	return append(secrets, c.AnswerFile.secrets()...)
 }
 
 // asksEC2 says that the options want EC2 to be asked.
@@ -425,12 +356,8 @@ func (c *Config) asksEC2() bool {
 // unknowns are the options that still hold Packer's placeholder when the
 // provisioner runs.
 func (c *Config) unknowns() error {
-	var script BeforeSysprepConfig
-	if c.BeforeSysprep != nil {
-		script = *c.BeforeSysprep
-	}
 	var errs []error
-	for _, option := range []struct{ name, value string }{
+	options := []optionText{
 		{"winrm_host", c.WinRMHost},
 		{"winrm_username", c.WinRMUsername},
 		{"winrm_password", c.WinRMPassword},
@@ -443,17 +370,21 @@ func (c *Config) unknowns() error {
 		{"ami_name", c.AMIName},
 		{"answer_file_path", c.AnswerFilePath},
 		{"answer_file_content", c.AnswerFileContent},
-		{"before_sysprep.path", script.Path},
-		{"before_sysprep.commands", strings.Join(script.Commands, "\n")},
 		{"record_path", c.RecordPath},
 		{"log_dir", c.LogDir},
-	} {
+	}
+	options = append(options, c.AnswerFile.texts()...)
+	options = append(options, c.scriptTexts()...)
+	for _, option := range options {
 		if !known(option.value) {
 			errs = append(errs, fmt.Errorf("%s: its value is still %s: this builder does not say what build.… was asked for; use a variable or a local value instead", option.name, aws.Unknown))
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// optionText is an option with its text.
+type optionText struct{ name, value string }
 
 // known says that Packer knows the value already.
 func known(value string) bool { return !strings.Contains(value, aws.Unknown) }

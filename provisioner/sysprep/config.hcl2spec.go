@@ -8,27 +8,61 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// FlatBeforeSysprepConfig is an auto-generated flat version of BeforeSysprepConfig.
+// FlatAnswerFileConfig is an auto-generated flat version of AnswerFileConfig.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
-type FlatBeforeSysprepConfig struct {
-	Commands []string `mapstructure:"commands" cty:"commands" hcl:"commands"`
-	Path     *string  `mapstructure:"path" cty:"path" hcl:"path"`
+type FlatAnswerFileConfig struct {
+	CopyProfile                   *bool                      `mapstructure:"copy_profile" cty:"copy_profile" hcl:"copy_profile"`
+	TimeZone                      *string                    `mapstructure:"time_zone" cty:"time_zone" hcl:"time_zone"`
+	InputLocale                   *string                    `mapstructure:"input_locale" cty:"input_locale" hcl:"input_locale"`
+	SystemLocale                  *string                    `mapstructure:"system_locale" cty:"system_locale" hcl:"system_locale"`
+	UILanguage                    *string                    `mapstructure:"ui_language" cty:"ui_language" hcl:"ui_language"`
+	UserLocale                    *string                    `mapstructure:"user_locale" cty:"user_locale" hcl:"user_locale"`
+	RegisteredOrganization        *string                    `mapstructure:"registered_organization" cty:"registered_organization" hcl:"registered_organization"`
+	RegisteredOwner               *string                    `mapstructure:"registered_owner" cty:"registered_owner" hcl:"registered_owner"`
+	PersistAllDeviceInstalls      *bool                      `mapstructure:"persist_all_device_installs" cty:"persist_all_device_installs" hcl:"persist_all_device_installs"`
+	DoNotCleanUpNonPresentDevices *bool                      `mapstructure:"do_not_clean_up_non_present_devices" cty:"do_not_clean_up_non_present_devices" hcl:"do_not_clean_up_non_present_devices"`
+	HideEULAPage                  *bool                      `mapstructure:"hide_eula_page" cty:"hide_eula_page" hcl:"hide_eula_page"`
+	HideWirelessSetupInOOBE       *bool                      `mapstructure:"hide_wireless_setup_in_oobe" cty:"hide_wireless_setup_in_oobe" hcl:"hide_wireless_setup_in_oobe"`
+	ProtectYourPC                 *int                       `mapstructure:"protect_your_pc" cty:"protect_your_pc" hcl:"protect_your_pc"`
+	NetworkLocation               *string                    `mapstructure:"network_location" cty:"network_location" hcl:"network_location"`
+	BluetoothTaskbarIconEnabled   *bool                      `mapstructure:"bluetooth_taskbar_icon_enabled" cty:"bluetooth_taskbar_icon_enabled" hcl:"bluetooth_taskbar_icon_enabled"`
+	ComputerName                  *string                    `mapstructure:"computer_name" cty:"computer_name" hcl:"computer_name"`
+	ProductKey                    *string                    `mapstructure:"product_key" cty:"product_key" hcl:"product_key"`
+	AdministratorPassword         *string                    `mapstructure:"administrator_password" cty:"administrator_password" hcl:"administrator_password"`
+	RunSynchronous                []FlatRunSynchronousConfig `mapstructure:"run_synchronous" cty:"run_synchronous" hcl:"run_synchronous"`
 }
 
-// FlatMapstructure returns a new FlatBeforeSysprepConfig.
-// FlatBeforeSysprepConfig is an auto-generated flat version of BeforeSysprepConfig.
+// FlatMapstructure returns a new FlatAnswerFileConfig.
+// FlatAnswerFileConfig is an auto-generated flat version of AnswerFileConfig.
 // Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
-func (*BeforeSysprepConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
-	return new(FlatBeforeSysprepConfig)
+func (*AnswerFileConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatAnswerFileConfig)
 }
 
-// HCL2Spec returns the hcl spec of a BeforeSysprepConfig.
-// This spec is used by HCL to read the fields of BeforeSysprepConfig.
-// The decoded values from this spec will then be applied to a FlatBeforeSysprepConfig.
-func (*FlatBeforeSysprepConfig) HCL2Spec() map[string]hcldec.Spec {
+// HCL2Spec returns the hcl spec of a AnswerFileConfig.
+// This spec is used by HCL to read the fields of AnswerFileConfig.
+// The decoded values from this spec will then be applied to a FlatAnswerFileConfig.
+func (*FlatAnswerFileConfig) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
-		"commands": &hcldec.AttrSpec{Name: "commands", Type: cty.List(cty.String), Required: false},
-		"path":     &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
+		"copy_profile":                        &hcldec.AttrSpec{Name: "copy_profile", Type: cty.Bool, Required: false},
+		"time_zone":                           &hcldec.AttrSpec{Name: "time_zone", Type: cty.String, Required: false},
+		"input_locale":                        &hcldec.AttrSpec{Name: "input_locale", Type: cty.String, Required: false},
+		"system_locale":                       &hcldec.AttrSpec{Name: "system_locale", Type: cty.String, Required: false},
+		"ui_language":                         &hcldec.AttrSpec{Name: "ui_language", Type: cty.String, Required: false},
+		"user_locale":                         &hcldec.AttrSpec{Name: "user_locale", Type: cty.String, Required: false},
+		"registered_organization":             &hcldec.AttrSpec{Name: "registered_organization", Type: cty.String, Required: false},
+		"registered_owner":                    &hcldec.AttrSpec{Name: "registered_owner", Type: cty.String, Required: false},
+		"persist_all_device_installs":         &hcldec.AttrSpec{Name: "persist_all_device_installs", Type: cty.Bool, Required: false},
+		"do_not_clean_up_non_present_devices": &hcldec.AttrSpec{Name: "do_not_clean_up_non_present_devices", Type: cty.Bool, Required: false},
+		"hide_eula_page":                      &hcldec.AttrSpec{Name: "hide_eula_page", Type: cty.Bool, Required: false},
+		"hide_wireless_setup_in_oobe":         &hcldec.AttrSpec{Name: "hide_wireless_setup_in_oobe", Type: cty.Bool, Required: false},
+		"protect_your_pc":                     &hcldec.AttrSpec{Name: "protect_your_pc", Type: cty.Number, Required: false},
+		"network_location":                    &hcldec.AttrSpec{Name: "network_location", Type: cty.String, Required: false},
+		"bluetooth_taskbar_icon_enabled":      &hcldec.AttrSpec{Name: "bluetooth_taskbar_icon_enabled", Type: cty.Bool, Required: false},
+		"computer_name":                       &hcldec.AttrSpec{Name: "computer_name", Type: cty.String, Required: false},
+		"product_key":                         &hcldec.AttrSpec{Name: "product_key", Type: cty.String, Required: false},
+		"administrator_password":              &hcldec.AttrSpec{Name: "administrator_password", Type: cty.String, Required: false},
+		"run_synchronous":                     &hcldec.BlockListSpec{TypeName: "run_synchronous", Nested: hcldec.ObjectSpec((*FlatRunSynchronousConfig)(nil).HCL2Spec())},
 	}
 	return s
 }
@@ -82,7 +116,14 @@ type FlatConfig struct {
 	Shutdown                  *string                                  `mapstructure:"shutdown" cty:"shutdown" hcl:"shutdown"`
 	AnswerFilePath            *string                                  `mapstructure:"answer_file_path" cty:"answer_file_path" hcl:"answer_file_path"`
 	AnswerFileContent         *string                                  `mapstructure:"answer_file_content" cty:"answer_file_content" hcl:"answer_file_content"`
-	BeforeSysprep             *FlatBeforeSysprepConfig                 `mapstructure:"before_sysprep" cty:"before_sysprep" hcl:"before_sysprep"`
+	AnswerFile                *FlatAnswerFileConfig                    `mapstructure:"answer_file" cty:"answer_file" hcl:"answer_file"`
+	BeforeSysprep             *FlatScriptConfig                        `mapstructure:"before_sysprep" cty:"before_sysprep" hcl:"before_sysprep"`
+	SysprepSpecialize         *FlatScriptConfig                        `mapstructure:"sysprep_specialize" cty:"sysprep_specialize" hcl:"sysprep_specialize"`
+	SetupComplete             *FlatScriptConfig                        `mapstructure:"setup_complete" cty:"setup_complete" hcl:"setup_complete"`
+	PostSysprep               *FlatScriptConfig                        `mapstructure:"post_sysprep" cty:"post_sysprep" hcl:"post_sysprep"`
+	CloseWinRM                *bool                                    `mapstructure:"close_winrm" cty:"close_winrm" hcl:"close_winrm"`
+	ShowChanges               *bool                                    `mapstructure:"show_changes" cty:"show_changes" hcl:"show_changes"`
+	DryRun                    *bool                                    `mapstructure:"dry_run" cty:"dry_run" hcl:"dry_run"`
 	Preflight                 *FlatPreflightConfig                     `mapstructure:"preflight" cty:"preflight" hcl:"preflight"`
 	SysprepTimeout            *string                                  `mapstructure:"sysprep_timeout" cty:"sysprep_timeout" hcl:"sysprep_timeout"`
 	StallTimeout              *string                                  `mapstructure:"stall_timeout" cty:"stall_timeout" hcl:"stall_timeout"`
@@ -149,7 +190,14 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"shutdown":                      &hcldec.AttrSpec{Name: "shutdown", Type: cty.String, Required: false},
 		"answer_file_path":              &hcldec.AttrSpec{Name: "answer_file_path", Type: cty.String, Required: false},
 		"answer_file_content":           &hcldec.AttrSpec{Name: "answer_file_content", Type: cty.String, Required: false},
-		"before_sysprep":                &hcldec.BlockSpec{TypeName: "before_sysprep", Nested: hcldec.ObjectSpec((*FlatBeforeSysprepConfig)(nil).HCL2Spec())},
+		"answer_file":                   &hcldec.BlockSpec{TypeName: "answer_file", Nested: hcldec.ObjectSpec((*FlatAnswerFileConfig)(nil).HCL2Spec())},
+		"before_sysprep":                &hcldec.BlockSpec{TypeName: "before_sysprep", Nested: hcldec.ObjectSpec((*FlatScriptConfig)(nil).HCL2Spec())},
+		"sysprep_specialize":            &hcldec.BlockSpec{TypeName: "sysprep_specialize", Nested: hcldec.ObjectSpec((*FlatScriptConfig)(nil).HCL2Spec())},
+		"setup_complete":                &hcldec.BlockSpec{TypeName: "setup_complete", Nested: hcldec.ObjectSpec((*FlatScriptConfig)(nil).HCL2Spec())},
+		"post_sysprep":                  &hcldec.BlockSpec{TypeName: "post_sysprep", Nested: hcldec.ObjectSpec((*FlatScriptConfig)(nil).HCL2Spec())},
+		"close_winrm":                   &hcldec.AttrSpec{Name: "close_winrm", Type: cty.Bool, Required: false},
+		"show_changes":                  &hcldec.AttrSpec{Name: "show_changes", Type: cty.Bool, Required: false},
+		"dry_run":                       &hcldec.AttrSpec{Name: "dry_run", Type: cty.Bool, Required: false},
 		"preflight":                     &hcldec.BlockSpec{TypeName: "preflight", Nested: hcldec.ObjectSpec((*FlatPreflightConfig)(nil).HCL2Spec())},
 		"sysprep_timeout":               &hcldec.AttrSpec{Name: "sysprep_timeout", Type: cty.String, Required: false},
 		"stall_timeout":                 &hcldec.AttrSpec{Name: "stall_timeout", Type: cty.String, Required: false},
@@ -179,6 +227,62 @@ func (*PreflightConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcld
 func (*FlatPreflightConfig) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
 		"ignore": &hcldec.AttrSpec{Name: "ignore", Type: cty.List(cty.String), Required: false},
+	}
+	return s
+}
+
+// FlatRunSynchronousConfig is an auto-generated flat version of RunSynchronousConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatRunSynchronousConfig struct {
+	Order       *int    `mapstructure:"order" cty:"order" hcl:"order"`
+	Description *string `mapstructure:"description" cty:"description" hcl:"description"`
+	Path        *string `mapstructure:"path" required:"true" cty:"path" hcl:"path"`
+	WillReboot  *string `mapstructure:"will_reboot" cty:"will_reboot" hcl:"will_reboot"`
+}
+
+// FlatMapstructure returns a new FlatRunSynchronousConfig.
+// FlatRunSynchronousConfig is an auto-generated flat version of RunSynchronousConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*RunSynchronousConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatRunSynchronousConfig)
+}
+
+// HCL2Spec returns the hcl spec of a RunSynchronousConfig.
+// This spec is used by HCL to read the fields of RunSynchronousConfig.
+// The decoded values from this spec will then be applied to a FlatRunSynchronousConfig.
+func (*FlatRunSynchronousConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"order":       &hcldec.AttrSpec{Name: "order", Type: cty.Number, Required: false},
+		"description": &hcldec.AttrSpec{Name: "description", Type: cty.String, Required: false},
+		"path":        &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
+		"will_reboot": &hcldec.AttrSpec{Name: "will_reboot", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatScriptConfig is an auto-generated flat version of ScriptConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatScriptConfig struct {
+	Commands         []string `mapstructure:"commands" cty:"commands" hcl:"commands"`
+	Path             *string  `mapstructure:"path" cty:"path" hcl:"path"`
+	AllowLostRDPLine *bool    `mapstructure:"allow_lost_rdp_line" cty:"allow_lost_rdp_line" hcl:"allow_lost_rdp_line"`
+}
+
+// FlatMapstructure returns a new FlatScriptConfig.
+// FlatScriptConfig is an auto-generated flat version of ScriptConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*ScriptConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatScriptConfig)
+}
+
+// HCL2Spec returns the hcl spec of a ScriptConfig.
+// This spec is used by HCL to read the fields of ScriptConfig.
+// The decoded values from this spec will then be applied to a FlatScriptConfig.
+func (*FlatScriptConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"commands":            &hcldec.AttrSpec{Name: "commands", Type: cty.List(cty.String), Required: false},
+		"path":                &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
+		"allow_lost_rdp_line": &hcldec.AttrSpec{Name: "allow_lost_rdp_line", Type: cty.Bool, Required: false},
 	}
 	return s
 }

@@ -159,7 +159,7 @@ func TestEverythingWrongWithTheOptionsIsSaidAtOnce(t *testing.T) {
 		{
 			name:    "a script that leaves remote desktop open",
 			options: map[string]any{"before_sysprep": map[string]any{"path": file("open.cmd", "@echo off\r\ndel /q C:\\temp\\*\r\n")}},
-			want:    []string{"before_sysprep.path: open.cmd does not close remote desktop: without the line that sets fDenyTSConnections to 1 an instance can be entered without a password in its first moments"},
+			want:    []string{"before_sysprep.path: open.cmd does not close remote desktop: without the line that sets fDenyTSConnections to 1 an instance can be entered without a password in its first moments; keep the line, or say allow_lost_rdp_line = true"},
 		},
 		{
 			name:    "commands that cmd.exe cannot run",

@@ -79,6 +79,7 @@ func (r *run) seal(ctx context.Context) error {
 		r.checkEC2,
 		r.prepareFiles,
 		r.plan,
+		r.dryRun,
 		r.stage,
 		r.trigger,
 		r.watch,
@@ -111,6 +112,9 @@ type run struct {
 	findings []preflight.Finding
 	session  *aws.Session
 	files    []generalize.Staged
+	settings []generalize.Setting
+	// differences are what changes in a file on the guest, by its path.
+	differences map[string][]string
 	job      *generalize.Job
 	sealPlan *guest.SealPlan
 

@@ -1,0 +1,361 @@
+package sysprep
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/packer-plugin-sdk/template/config"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/answerfile"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/generalize"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/image"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
+)
+
+// AnswerFileConfig changes single settings of the answer file. A setting that
+// is not given is left alone. The names are those of Microsoft's Unattended
+// Windows Setup Reference.
+type AnswerFileConfig struct {
+	// CopyProfile: make the Administrator's profile the default profile of new
+	// users. AWS's own files have `true`.
+	CopyProfile config.Trilean `mapstructure:"copy_profile"`
+	// The time zone, as `tzutil /l` names it, such as `W. Europe Standard Time`.
+	// AWS's own files have `UTC`.
+	TimeZone *string `mapstructure:"time_zone"`
+	// The keyboard, as a language tag such as `de-DE` or as keyboards such as
+	// `0407:00000407`, separated by semicolons. EC2Launch v2 writes the locale of
+	// `user_locale` into all four settings of this kind when it runs.
+	InputLocale *string `mapstructure:"input_locale"`
+	// The language for programs that are not Unicode, such as `de-DE`.
+	SystemLocale *string `mapstructure:"system_locale"`
+	// The language of Windows' own windows, such as `de-DE`. Its language pack must
+	// be installed.
+	UILanguage *string `mapstructure:"ui_language"`
+	// The format of dates, times, numbers and currency, such as `de-DE`. With
+	// EC2Launch v2 a locale also sets LocaleName in
+	// `HKU\.DEFAULT\Control Panel\International`, from which the agent takes it.
+	UserLocale *string `mapstructure:"user_locale"`
+	// The organization that `winver` shows.
+	RegisteredOrganization *string `mapstructure:"registered_organization"`
+	// The owner that `winver` shows.
+	RegisteredOwner *string `mapstructure:"registered_owner"`
+	// Keep the installed drivers, so that instances of the same type need not install
+	// them again. AWS's own files have `true`.
+	PersistAllDeviceInstalls config.Trilean `mapstructure:"persist_all_device_installs"`
+	// Keep what Plug and Play knows of devices that are not there. AWS's own files
+	// have `true`.
+	DoNotCleanUpNonPresentDevices config.Trilean `mapstructure:"do_not_clean_up_non_present_devices"`
+	// Skip the page with the licence terms, for which somebody would have to click.
+	// AWS's own files have `true`.
+	HideEULAPage config.Trilean `mapstructure:"hide_eula_page"`
+	// Skip the page for wireless networks. AWS's own files have `true`.
+	HideWirelessSetupInOOBE config.Trilean `mapstructure:"hide_wireless_setup_in_oobe"`
+	// How Windows protects itself: `1` for the recommended protection, `2` for updates
+	// only, `3` for none. AWS's own files have `3`.
+	ProtectYourPC *int `mapstructure:"protect_your_pc"`
+	// The network's kind: `Home`, `Work` or `Other`.
+	NetworkLocation *string `mapstructure:"network_location"`
+	// Show the Bluetooth icon in the taskbar. AWS's own files have `false`.
+	BluetoothTaskbarIconEnabled config.Trilean `mapstructure:"bluetooth_taskbar_icon_enabled"`
+	// The computer's name, at most 15 characters. `*` lets Windows make one up for
+	// each instance, as AWS's own files have it; any other name is that of every
+	// instance until its agent sets another.
+	ComputerName *string `mapstructure:"computer_name"`
+	// The product key, five groups of five characters. It is a secret: it is never
+	// shown, and a file that holds it goes over the provisioner's own connection only.
+	ProductKey *string `mapstructure:"product_key"`
+	// The password that the built-in Administrator has at the end of Windows Setup.
+	// The launch agent may replace it at the first start: as shipped it makes up a
+	// random one. It is a secret: it is never shown, and a file that holds it goes over
+	// the provisioner's own connection only. Windows keeps it in the answer file
+	// encoded, which whoever can read the file can undo.
+	AdministratorPassword *string `mapstructure:"administrator_password"`
+	// A command that is added to those of the specialize pass. The block may be
+	// repeated.
+	RunSynchronous []RunSynchronousConfig `mapstructure:"run_synchronous"`
+}
+
+// RunSynchronousConfig is a command that each instance from the image runs in
+// the specialize pass, as SYSTEM, before anybody can log on.
+type RunSynchronousConfig struct {
+	// When it runs, a number from 1 to 500 that no other command has. Default: after
+	// all others.
+	Order int `mapstructure:"order"`
+	// What it is for.
+	Description string `mapstructure:"description"`
+	// The command line, at most 259 characters. It is not given to cmd.exe: write
+	// `cmd.exe /c ...` for redirections, variables and the like.
+	Path string `mapstructure:"path" required:"true"`
+	// Whether Windows restarts after it: `Always`, `Never`, or `OnRequest`, which goes
+	// by its exit code. Default: by its exit code, where 1 restarts and goes on, and 2
+	// restarts and runs it again.
+	WillReboot string `mapstructure:"will_reboot"`
+}
+
+// settings are the settings that are given. Values that Packer does not know
+// yet are left out.
+func (a *AnswerFileConfig) settings() answerfile.Settings {
+	text := func(value *string) *string {
+		if value == nil || !known(*value) {
+			return nil
+		}
+		return value
+	}
+	s := answerfile.Settings{
+		CopyProfile: a.CopyProfile.ToBoolPointer(), TimeZone: text(a.TimeZone),
+		InputLocale: text(a.InputLocale), SystemLocale: text(a.SystemLocale), UILanguage: text(a.UILanguage), UserLocale: text(a.UserLocale),
+		RegisteredOrganization: text(a.RegisteredOrganization), RegisteredOwner: text(a.RegisteredOwner),
+		PersistAllDeviceInstalls:      a.PersistAllDeviceInstalls.ToBoolPointer(),
+		DoNotCleanUpNonPresentDevices: a.DoNotCleanUpNonPresentDevices.ToBoolPointer(),
+		HideEULAPage:                  a.HideEULAPage.ToBoolPointer(), HideWirelessSetupInOOBE: a.HideWirelessSetupInOOBE.ToBoolPointer(),
+		ProtectYourPC: a.ProtectYourPC, NetworkLocation: text(a.NetworkLocation),
+		BluetoothTaskbarIconEnabled: a.BluetoothTaskbarIconEnabled.ToBoolPointer(),
+		ComputerName:                text(a.ComputerName), ProductKey: text(a.ProductKey), AdministratorPassword: text(a.AdministratorPassword),
+	}
+	for _, c := range a.RunSynchronous {
+		if known(c.Path) && known(c.Description) && known(c.WillReboot) {
+			s.RunSynchronous = append(s.RunSynchronous, answerfile.Command{
+				Order: c.Order, Description: c.Description, Path: c.Path, WillReboot: answerfile.Reboot(c.WillReboot),
+			})
+		}
+	}
+	return s
+}
+
+// texts are the settings that may still hold Packer's placeholder.
+func (a *AnswerFileConfig) texts() []optionText {
+	if a == nil {
+		return nil
+	}
+	var texts []optionText
+	for _, option := range []struct {
+		name  string
+		value *string
+	}{
+		{"time_zone", a.TimeZone},
+		{"input_locale", a.InputLocale},
+		{"system_locale", a.SystemLocale},
+		{"ui_language", a.UILanguage},
+		{"user_locale", a.UserLocale},
+		{"registered_organization", a.RegisteredOrganization},
+		{"registered_owner", a.RegisteredOwner},
+		{"network_location", a.NetworkLocation},
+		{"computer_name", a.ComputerName},
+		{"product_key", a.ProductKey},
+		{"administrator_password", a.AdministratorPassword},
+	} {
+		if option.value != nil {
+			texts = append(texts, optionText{"answer_file." + option.name, *option.value})
+		}
+	}
+	for _, c := range a.RunSynchronous {
+		texts = append(texts, optionText{"answer_file.run_synchronous", c.Description + c.Path + c.WillReboot})
+	}
+	return texts
+}
+
+// secrets are the settings that no line may show.
+func (a *AnswerFileConfig) secrets() []string {
+	var secrets []string
+	if a == nil {
+		return nil
+	}
+	for _, secret := range []*string{a.ProductKey, a.AdministratorPassword} {
+		if secret != nil && *secret != "" && known(*secret) {
+			secrets = append(secrets, *secret)
+		}
+	}
+	return secrets
+}
+
+// locale is the locale that EC2Launch v2 is to write into its answer file:
+// that of user_locale, or of the first of the others that is given.
+func (a *AnswerFileConfig) locale() string {
+	if a == nil {
+		return ""
+	}
+	for _, value := range []*string{a.UserLocale, a.SystemLocale, a.UILanguage, a.InputLocale} {
+		if value != nil {
+			return *value
+		}
+	}
+	return ""
+}
+
+// loadAnswerFile reads, checks and edits the user's answer file, and checks the
+// settings for the agent's.
+func (c *Config) loadAnswerFile(wrong wrongFunc) {
+	good := true
+	if c.AnswerFile != nil {
+		for _, err := range c.AnswerFile.settings().Validate() {
+			option, problem, _ := strings.Cut(err.Error(), ": ")
+			wrong("answer_file."+option, "%s", problem)
+			good = false
+		}
+	}
+	option, name := "answer_file_path", c.AnswerFilePath
+	var data []byte
+	switch {
+	case c.AnswerFilePath != "" && c.AnswerFileContent != "":
+		wrong("answer_file_content", "answer_file_path is given too; drop one of them")
+		return
+	case c.AnswerFilePath != "":
+		if !known(c.AnswerFilePath) {
+			return
+		}
+		var err error
+		if data, err = os.ReadFile(c.AnswerFilePath); err != nil {
+			wrong(option, "%w", err)
+			return
+		}
+	case c.AnswerFileContent != "":
+		if !known(c.AnswerFileContent) {
+			return
+		}
+		option, name, data = "answer_file_content", "answer_file_content", []byte(c.AnswerFileContent)
+	default:
+		return
+	}
+	file, err := answerfile.Parse(name, data)
+	if err != nil {
+		wrong(option, "%w", err)
+		return
+	}
+	for _, f := range file.Check(answerfile.CheckOptions{}) {
+		if f.Severity == finding.Error {
+			wrong(option, "%s", f)
+			good = false
+		} else if f.Severity == finding.Warning {
+			c.warnings = append(c.warnings, f.String())
+		}
+	}
+	if !good {
+		return
+	}
+	if c.AnswerFile != nil {
+		if err := file.Apply(c.AnswerFile.settings()); err != nil {
+			wrong("answer_file", "%w", err)
+			return
+		}
+	}
+	c.answerFile = file
+}
+
+// prepareAnswerFile checks the answer file that will be used, with the settings
+// of the options in it, and has it staged when it is not the agent's own one.
+func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[guest.Piece]) error {
+	piece, err := wholeFile(answer, agent.AnswerFile())
+	if err != nil {
+		return &image.Failure{Code: codeAnswerFile, Problem: "reading the agent's answer file " + agent.AnswerFile(), Cause: err}
+	}
+	file := r.config.answerFile
+	var shipped *answerfile.File
+	if piece.Exists {
+		parsed, err := answerfile.Parse(agent.AnswerFile(), piece.Data)
+		switch {
+		case err == nil:
+			shipped = parsed
+		case file == nil:
+			return &image.Failure{
+				Code: codeAnswerFile, Problem: "the answer file on the guest is broken, and Sysprep would refuse it", Cause: err,
+				Next: "repair it, or give an answer file of your own with answer_file_path",
+			}
+		}
+	} else if file == nil {
+		return &image.Failure{
+			Code: codeAnswerFile, Problem: "the agent's answer file " + agent.AnswerFile() + " is not there",
+			Next: "repair " + agent.Title() + ", or give an answer file of your own with answer_file_path",
+		}
+	}
+	options := answerfile.CheckOptions{
+		Architecture: r.facts.Identity.Architecture, AdministratorName: r.facts.Administrator, Shipped: shipped,
+	}
+	switch {
+	case file == nil && r.config.AnswerFile != nil:
+		if file, err = answerfile.Parse(agent.AnswerFile(), piece.Data); err != nil {
+			return err
+		}
+		if err := file.Apply(r.config.AnswerFile.settings()); err != nil {
+			return &image.Failure{
+				Code: codeAnswerFile, Problem: "the settings of answer_file cannot be made in the agent's answer file", Cause: err,
+				Next: "correct them, or give an answer file of your own with answer_file_path",
+			}
+		}
+	case file == nil:
+		file, options.Shipped = shipped, nil
+	}
+	for _, f := range file.Check(options) {
+		switch f.Severity {
+		case finding.Error:
+			return &image.Failure{Code: codeAnswerFile, Problem: f.String()}
+		case finding.Warning:
+			r.say("Warning: %s", f)
+		}
+	}
+	if file == shipped {
+		return nil
+	}
+	if r.overPacker() && file.HoldsSecret() {
+		return secretFailure("the answer file holds a password or a product key")
+	}
+	difference := []string{"the agent's own file cannot be compared with"}
+	if shipped != nil {
+		difference = nil
+		for _, change := range answerfile.Diff(shipped, file).Changes {
+			difference = append(difference, change.String())
+		}
+	}
+	r.place("answer file", agent.AnswerFile(), file.Bytes(), difference)
+	r.setLocale(agent)
+	return nil
+}
+
+// overPacker says that files go through Packer's WinRM communicator, which puts
+// their bytes into command lines that Windows logs.
+func (r *run) overPacker() bool { return r.client == nil && r.build.ConnType == "winrm" }
+
+func secretFailure(what string) error {
+	return &image.Failure{
+		Code: codeSecret, Problem: what + ", and Packer's WinRM communicator would put it into command lines that Windows logs",
+		Next: "let the provisioner connect by itself: transport = \"winrm\"",
+	}
+}
+
+// localeName is where EC2Launch v2 takes the locale from that it writes into its
+// answer file before it starts Sysprep. Source: the AWS user guide on EC2Launch v2.
+var localeName = launchagent.Setting{Path: `HKU\.DEFAULT\Control Panel\International`, Name: "LocaleName"}
+
+// setLocale makes EC2Launch v2 write the wanted locale.
+func (r *run) setLocale(agent launchagent.Found) {
+	locale := r.config.AnswerFile.locale()
+	if locale == "" || agent.ID() != (launchagent.EC2LaunchV2{}).ID() {
+		return
+	}
+	if err := (answerfile.Settings{UserLocale: &locale}).Validate(); err != nil {
+		r.say("Warning: answer_file.input_locale names keyboards and no language; EC2Launch v2 writes the guest's own locale into its answer file, give user_locale")
+		return
+	}
+	for _, other := range []*string{r.config.AnswerFile.InputLocale, r.config.AnswerFile.SystemLocale, r.config.AnswerFile.UILanguage} {
+		if other != nil && *other != locale {
+			r.say("Warning: EC2Launch v2 writes one locale, %s, into all four settings of its answer file; %s may get lost", locale, *other)
+		}
+	}
+	r.settings = append(r.settings, generalize.Setting{
+		Setting: localeName, Value: guest.Value{Exists: true, Name: localeName.Name, Kind: guest.KindString, Text: locale},
+	})
+}
+
+var errTooLarge = errors.New("it is too large")
+
+// wholeFile is a file that was read, all of it.
+func wholeFile(call *guest.Call[guest.Piece], path string) (guest.Piece, error) {
+	piece, err := call.Answer()
+	if err == nil && piece.Size > int64(len(piece.Data)) {
+		return piece, fmt.Errorf("%s has %d bytes, and %d are read: %w", path, piece.Size, maxGuestFile, errTooLarge)
+	}
+	return piece, err
+}
