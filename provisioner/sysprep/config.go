@@ -167,10 +167,10 @@ type Config struct {
 	// answerFile is the checked answer file of the user's, nil without one.
 	answerFile *answerfile.File
 	// scripts are the user's own scripts by their blocks, ready for the guest.
-	scripts map[string][]byte
-	warnings      []string
-	guards        bool
-	hide          func(...string)
+	scripts  map[string][]byte
+	warnings []string
+	guards   bool
+	hide     func(...string)
 }
 
 // PreflightConfig changes the checks before anything is changed.
@@ -382,9 +382,6 @@ func (c *Config) unknowns() error {
 	}
 	return errors.Join(errs...)
 }
-
-// optionText is an option with its text.
-type optionText struct{ name, value string }
 
 // known says that Packer knows the value already.
 func known(value string) bool { return !strings.Contains(value, aws.Unknown) }

@@ -115,8 +115,8 @@ type run struct {
 	settings []generalize.Setting
 	// differences are what changes in a file on the guest, by its path.
 	differences map[string][]string
-	job      *generalize.Job
-	sealPlan *guest.SealPlan
+	job         *generalize.Job
+	sealPlan    *guest.SealPlan
 
 	starts    generalize.LogStarts
 	confirmed bool
