@@ -48,6 +48,9 @@ type Staged struct {
 	// Path is where it belongs on the guest.
 	Path string
 	Data []byte
+	// Temporary says that it is there only while the guest is being sealed: the
+	// file that it replaces comes back in the sealed image too.
+	Temporary bool
 }
 
 // Setting is a registry value that is set on the guest for good, once the
@@ -145,6 +148,8 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 		values[i] = guest.RegistryValue(s.Path, s.Name)
 		calls = append(calls, values[i])
 	}
+	state, asks := j.agentState()
+	calls = append(calls, asks...)
 	measure, starts := j.measureLogs()
 	calls = append(calls, measure...)
 	if err := j.Guest.Ask(ctx, calls...); err != nil {
@@ -177,9 +182,13 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 			plan.Failed = append(plan.Failed, guest.Act{Act: guest.ActDelete, Path: paths[i]})
 		}
 	}
+	if err := state.putBack(plan); err != nil {
+		return nil, LogStarts{}, err
+	}
 	for i, f := range j.Files {
 		plan.Apply = append(plan.Apply, guest.Act{Act: guest.ActCopy, From: j.stagedPath(i), Path: j.expand(f.Path)})
 	}
+	j.removeTemporary(plan)
 	missing, err := folders()
 	if err != nil {
 		return nil, LogStarts{}, err
@@ -199,13 +208,13 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 		for _, restore := range j.Agent.Restores() {
 			if restore.When == s && value.Exists && value.Text == restore.Was {
 				plan.Failed = append(plan.Failed, guest.Act{
-					Act: guest.ActRun, Path: j.expand(restore.Program), Arguments: restore.Arguments, Seconds: 60,
+					Act: guest.ActRun, Path: j.expand(restore.Program), Arguments: restore.Arguments, Seconds: actLimit,
 				})
 			}
 		}
 	}
 	for _, command := range j.Agent.Commands(j.Shutdown) {
-		plan.Commands = append(plan.Commands, guest.Command{File: j.expand(command.File), Arguments: command.Arguments})
+		plan.Commands = append(plan.Commands, guest.Command{File: j.expand(command.File), Arguments: j.expand(command.Arguments)})
 	}
 	if leftovers := j.Guest.Leftovers(); leftovers != "" {
 		plan.Sealed = append(plan.Sealed, guest.Act{

@@ -48,10 +48,16 @@ type Agent interface {
 	// Program is the file whose presence shows that the agent is installed.
 	// A folder is no sign: migrations leave them behind.
 	Program() string
+	// Manifest is the text file that states the agent's version; empty when
+	// the file version of its program does.
+	Manifest() string
 	// Supported says that this version of the plugin can seal with the agent.
 	Supported() bool
 	// AnswerFile is the answer file that the agent hands to Sysprep.
 	AnswerFile() string
+	// AnswerFileFault says what the agent would do wrong with an answer file
+	// that is fine for Sysprep; empty when nothing.
+	AnswerFileFault(data []byte) string
 	// Script returns where the agent looks for a batch script, and false when
 	// it knows no such script.
 	Script(Script) (path string, ok bool)
@@ -59,8 +65,16 @@ type Agent interface {
 	Service() string
 	// Shutdowns are the ways to shut down that the agent allows, its default first.
 	Shutdowns() []Shutdown
+	// Reads are the files that Edits has to know.
+	Reads() []string
+	// Edits returns what has to be changed in the agent's files so that it
+	// shuts down as wanted, from the content of the files of Reads; a file that
+	// is not there has none. The edits are undone once the guest is sealed, so
+	// that the image has the agent's own files, as well as after a failure. An
+	// error says why the agent cannot shut down like that.
+	Edits(Shutdown, map[string][]byte) ([]Edit, error)
 	// Commands are what makes the agent run Sysprep, the last of them being
-	// the one that does.
+	// the one that does. Arguments hold variables of the guest as paths do.
 	Commands(Shutdown) []guest.Command
 	// Writes are the files that the agent changes or deletes on its way to
 	// Sysprep, and that have to be put back when Sysprep refuses.
@@ -68,8 +82,12 @@ type Agent interface {
 	// Settings are the registry values that the agent, or the script that it
 	// runs, changes on that way.
 	Settings() []Setting
-	// Restores are programs to run when Sysprep refused, for what is neither
-	// a file nor a registry value.
+	// Tasks are the names of the scheduled tasks that the agent makes, replaces
+	// or removes on that way.
+	Tasks() []string
+	// StartTypes are the services whose start type the agent changes on that way.
+	StartTypes() []string
+	// Restores are programs to run when Sysprep refused, for what is none of those.
 	Restores() []Restore
 	// Irreversible says, in words, what the agent changes and nobody can put back.
 	Irreversible() []string
@@ -89,6 +107,37 @@ type Restore struct {
 	Was       string
 	Program   string
 	Arguments string
+}
+
+// Edit is a file of the agent's with other content.
+type Edit struct {
+	Path string
+	Data []byte
+}
+
+// plain is what an agent without peculiarities says.
+type plain struct{}
+
+func (plain) Manifest() string                                  { return "" }
+func (plain) AnswerFileFault([]byte) string                     { return "" }
+func (plain) Reads() []string                                   { return nil }
+func (plain) Edits(Shutdown, map[string][]byte) ([]Edit, error) { return nil, nil }
+func (plain) Tasks() []string                                   { return nil }
+func (plain) StartTypes() []string                              { return nil }
+func (plain) Restores() []Restore                               { return nil }
+func (plain) Irreversible() []string                            { return nil }
+
+// Allow says whether an agent can shut down in a way; the error names the ways
+// that it has.
+func Allow(agent Agent, shutdown Shutdown) error {
+	var ways []string
+	for _, way := range agent.Shutdowns() {
+		if way == shutdown {
+			return nil
+		}
+		ways = append(ways, fmt.Sprintf("%q", way))
+	}
+	return fmt.Errorf("%s has no shutdown = %q, only %s", agent.Title(), shutdown, strings.Join(ways, ", "))
 }
 
 // All returns the agents in the order in which they are looked for: a migrated
@@ -128,20 +177,28 @@ func Expand(path string, folders map[string]string) string {
 // Found is an agent on a guest.
 type Found struct {
 	Agent
-	// Version is the file version of its program, empty when nobody could tell.
+	// Version is what its manifest states, or the file version of its program;
+	// empty when nobody could tell.
 	Version string
 }
 
 // Search asks a guest which agents it has.
 type Search struct {
-	programs map[string]*guest.Call[guest.Stat]
+	programs  map[string]*guest.Call[guest.Stat]
+	manifests map[string]*guest.Call[guest.Piece]
 }
+
+// maxManifest bounds what is read of a manifest, in bytes.
+const maxManifest = 64 << 10
 
 // NewSearch returns the calls that a survey has to ask.
 func NewSearch() *Search {
-	s := &Search{programs: make(map[string]*guest.Call[guest.Stat])}
+	s := &Search{programs: make(map[string]*guest.Call[guest.Stat]), manifests: make(map[string]*guest.Call[guest.Piece])}
 	for _, agent := range All() {
 		s.programs[agent.ID()] = guest.FileStat(agent.Program())
+		if path := agent.Manifest(); path != "" {
+			s.manifests[agent.ID()] = guest.FileRead(path, 0, maxManifest)
+		}
 	}
 	return s
 }
@@ -151,6 +208,9 @@ func (s *Search) Calls() []guest.Asker {
 	var calls []guest.Asker
 	for _, agent := range All() {
 		calls = append(calls, s.programs[agent.ID()])
+		if manifest := s.manifests[agent.ID()]; manifest != nil {
+			calls = append(calls, manifest)
+		}
 	}
 	return calls
 }
@@ -160,7 +220,11 @@ func (s *Search) Found() []Found {
 	var found []Found
 	for _, agent := range All() {
 		if stat, err := s.programs[agent.ID()].Answer(); err == nil && stat.Exists && !stat.Folder {
-			found = append(found, Found{Agent: agent, Version: stat.Version})
+			version := stat.Version
+			if manifest := s.manifests[agent.ID()]; manifest != nil {
+				version = moduleVersion(manifest.Or(guest.Piece{}).Data)
+			}
+			found = append(found, Found{Agent: agent, Version: version})
 		}
 	}
 	return found

@@ -1,13 +1,25 @@
 package launchagent
 
-import "github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
+import (
+	"fmt"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
+)
 
 // EC2Config is the service of the AMIs for Windows Server 2012 R2 and older.
-// It is recognised, so that a guest with it gets a clear word; sealing with it
-// is not part of this version.
-type EC2Config struct{}
+//
+// Its -sysprep reads the switches for Sysprep from BundleConfig.xml, sets the
+// plug-ins' states in Config.xml, runs BeforeSysprep.cmd and starts Sysprep; it
+// ends before Sysprep does. The switches say /shutdown as shipped. For a guest
+// that stays up until its seal has been seen they have to say /quit while the
+// guest is being sealed. Source: the AWS user guide on Sysprep with EC2Config.
+type EC2Config struct{ plain }
 
-const ec2configFolder = `%ProgramFiles%\Amazon\Ec2ConfigService`
+const (
+	ec2configFolder = `%ProgramFiles%\Amazon\Ec2ConfigService`
+	bundleConfig    = ec2configFolder + `\Settings\BundleConfig.xml`
+	ec2configConfig = ec2configFolder + `\Settings\Config.xml`
+)
 
 // ID implements Agent.
 func (EC2Config) ID() string { return "ec2config" }
@@ -35,23 +47,52 @@ func (EC2Config) Script(script Script) (string, bool) {
 // Service implements Agent.
 func (EC2Config) Service() string { return "Ec2Config" }
 
-// Shutdowns implements Agent.
-func (EC2Config) Shutdowns() []Shutdown { return nil }
+// Shutdowns implements Agent. Whether a guest allows the ones but "agent"
+// depends on its BundleConfig.xml: see Edits.
+func (EC2Config) Shutdowns() []Shutdown {
+	return []Shutdown{ShutdownSealed, ShutdownAgent, ShutdownNone}
+}
+
+// Reads implements Agent.
+func (EC2Config) Reads() []string { return []string{bundleConfig} }
+
+// Edits implements Agent: /quit in the place of the one /shutdown among the
+// switches. The file's real form varies with the agent's version, so that
+// nothing is guessed: switches in any other form are left alone, and then
+// EC2Config itself has to shut the guest down.
+func (EC2Config) Edits(shutdown Shutdown, files map[string][]byte) ([]Edit, error) {
+	data, ok := files[bundleConfig]
+	if !ok {
+		return nil, fmt.Errorf("EC2Config's %s is not there", bundleConfig)
+	}
+	found, err := readSwitches(data)
+	if shutdown == ShutdownAgent {
+		if err == nil && len(found.quit) > 0 {
+			return nil, fmt.Errorf(`EC2Config would not shut the guest down: the Switches in %s say /quit; use shutdown = "sealed"`, bundleConfig)
+		}
+		return nil, nil
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf(`EC2Config can be kept from shutting the guest down only by the Switches in %s: %w; use shutdown = "agent"`, bundleConfig, err)
+	case len(found.quit) == 1 && len(found.shutdown) == 0 && len(found.reboot) == 0:
+		return nil, nil
+	case len(found.shutdown) != 1 || len(found.quit) > 0 || len(found.reboot) > 0:
+		return nil, fmt.Errorf(`EC2Config can be kept from shutting the guest down only where the Switches in %s say /shutdown exactly once, and they say %s; use shutdown = "agent"`, bundleConfig, found)
+	}
+	return []Edit{{Path: bundleConfig, Data: found.replaceShutdown(data)}}, nil
+}
 
 // Commands implements Agent.
-func (EC2Config) Commands(Shutdown) []guest.Command { return nil }
+func (a EC2Config) Commands(Shutdown) []guest.Command {
+	return []guest.Command{{File: a.Program(), Arguments: "-sysprep"}}
+}
 
 // Writes implements Agent.
-func (a EC2Config) Writes() []string { return []string{a.AnswerFile()} }
+func (a EC2Config) Writes() []string { return []string{a.AnswerFile(), ec2configConfig} }
 
 // Settings implements Agent.
-func (EC2Config) Settings() []Setting { return []Setting{denyRDP, hibernation} }
-
-// Restores implements Agent.
-func (EC2Config) Restores() []Restore { return nil }
-
-// Irreversible implements Agent.
-func (EC2Config) Irreversible() []string { return nil }
+func (EC2Config) Settings() []Setting { return []Setting{denyRDP} }
 
 // Logs implements Agent.
 func (EC2Config) Logs() []string { return []string{ec2configFolder + `\Logs\Ec2ConfigLog.txt`} }

@@ -9,7 +9,7 @@ import "github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 // rewrites the locales in its answer file, turns hibernation off, runs
 // BeforeSysprep.cmd and starts Sysprep; without --shutdown it leaves the
 // machine up. Source: the AWS user guide on EC2Launch v2.
-type EC2LaunchV2 struct{}
+type EC2LaunchV2 struct{ plain }
 
 const ec2launchV2Data = `%ProgramData%\Amazon\EC2Launch`
 
@@ -72,7 +72,7 @@ func (EC2LaunchV2) Settings() []Setting { return []Setting{denyRDP, hibernation}
 
 // Restores implements Agent.
 func (EC2LaunchV2) Restores() []Restore {
-	return []Restore{{When: hibernation, Was: "1", Program: `%windir%\System32\powercfg.exe`, Arguments: "/hibernate on"}}
+	return []Restore{hibernate}
 }
 
 // Irreversible implements Agent.
@@ -98,3 +98,6 @@ var (
 	// Hibernation is turned off.
 	hibernation = Setting{`HKLM\SYSTEM\CurrentControlSet\Control\Power`, "HibernateEnabled"}
 )
+
+// hibernate turns hibernation on again where it was.
+var hibernate = Restore{When: hibernation, Was: "1", Program: `%windir%\System32\powercfg.exe`, Arguments: "/hibernate on"}
