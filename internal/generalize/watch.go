@@ -145,9 +145,11 @@ func (j *Job) measureLogs() (calls []guest.Asker, starts func() LogStarts) {
 // follow looks on over one connection. Once the verdict has been read, telling
 // the sealer so is bounded: after generalize nobody may answer any more.
 func (w *watcher) follow(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	limit := w.Limits.Sysprep + watchMargin
+	// The guest ends a Follow by its own clock; a guest that does not must not
+	// hold the watch either.
+	ctx, cancel := context.WithDeadline(ctx, w.started.Add(limit+heartbeat))
+	defer cancel()
 	if !w.Guest.Listens() {
 		limit = shortFollow
 	}
