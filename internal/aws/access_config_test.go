@@ -31,14 +31,26 @@ func TestPrepareCollectsEveryError(t *testing.T) {
 		{"all that can be wrong in a role", AccessConfig{AssumeRole: []AssumeRoleConfig{{
 			AssumeRoleARN: role, AssumeRoleDurationSeconds: 60, AssumeRoleSessionName: "a b", AssumeRolePolicy: "{", AssumeRoleTransitiveTagKeys: []string{"a"},
 		}}}, []string{"assume_role: duration_seconds: 60", "assume_role: session_name: ", "assume_role: policy: ", "assume_role: transitive_tag_keys: "}},
-		{"a web identity without a token, beside keys", AccessConfig{AccessKey: "AKIA", SecretKey: "s", AssumeRoleWithWebIdentity: &AssumeRoleWithWebIdentityConfig{}},
-			[]string{"assume_role_with_web_identity: it takes", "assume_role_with_web_identity: role_arn: ", "assume_role_with_web_identity: give either"}},
-		{"a web identity with two tokens", AccessConfig{AssumeRoleWithWebIdentity: &AssumeRoleWithWebIdentityConfig{RoleARN: role, WebIdentityToken: "t", WebIdentityTokenFile: "f"}},
-			[]string{"assume_role_with_web_identity: give either"}},
-		{"accounts that are allowed and forbidden", AccessConfig{AllowedAccountIDs: []string{"1"}, ForbiddenAccountIDs: []string{"me"}},
-			[]string{"allowed_account_ids: give either", `allowed_account_ids: "1"`, `forbidden_account_ids: "me"`}},
-		{"endpoints that are none", AccessConfig{CustomEndpointEc2: "ec2.internal", CustomEndpointSts: "https://me:the-planted-secret@host"},
-			[]string{`custom_endpoint_ec2: "ec2.internal"`, "custom_endpoint_sts: the address must not"}},
+		{
+			"a web identity without a token, beside keys",
+			AccessConfig{AccessKey: "AKIA", SecretKey: "s", AssumeRoleWithWebIdentity: &AssumeRoleWithWebIdentityConfig{}},
+			[]string{"assume_role_with_web_identity: it takes", "assume_role_with_web_identity: role_arn: ", "assume_role_with_web_identity: give either"},
+		},
+		{
+			"a web identity with two tokens",
+			AccessConfig{AssumeRoleWithWebIdentity: &AssumeRoleWithWebIdentityConfig{RoleARN: role, WebIdentityToken: "t", WebIdentityTokenFile: "f"}},
+			[]string{"assume_role_with_web_identity: give either"},
+		},
+		{
+			"accounts that are allowed and forbidden",
+			AccessConfig{AllowedAccountIDs: []string{"1"}, ForbiddenAccountIDs: []string{"me"}},
+			[]string{"allowed_account_ids: give either", `allowed_account_ids: "1"`, `forbidden_account_ids: "me"`},
+		},
+		{
+			"endpoints that are none",
+			AccessConfig{CustomEndpointEc2: "ec2.internal", CustomEndpointSts: "https://me:the-planted-secret@host"},
+			[]string{`custom_endpoint_ec2: "ec2.internal"`, "custom_endpoint_sts: the address must not"},
+		},
 		{"negative retries", AccessConfig{MaxRetries: -1}, []string{"max_retries: "}},
 	}
 	for _, test := range tests {

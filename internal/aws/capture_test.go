@@ -142,9 +142,12 @@ func TestErrorsAreToldApart(t *testing.T) {
 				name      string
 				got, want bool
 			}{
-				{"IsNotFound", IsNotFound(err), test.notFound}, {"IsDenied", IsDenied(err), test.denied},
-				{"IsInvalidCredentials", IsInvalidCredentials(err), test.credentials}, {"IsThrottle", IsThrottle(err), test.throttle},
-				{"IsAnswerLost", IsAnswerLost(err), test.lost}, {"IsTransient", IsTransient(err), test.later},
+				{"IsNotFound", IsNotFound(err), test.notFound},
+				{"IsDenied", IsDenied(err), test.denied},
+				{"IsInvalidCredentials", IsInvalidCredentials(err), test.credentials},
+				{"IsThrottle", IsThrottle(err), test.throttle},
+				{"IsAnswerLost", IsAnswerLost(err), test.lost},
+				{"IsTransient", IsTransient(err), test.later},
 			} {
 				if class.got != class.want {
 					t.Errorf("%s is %t, want %t: %v", class.name, class.got, class.want, err)

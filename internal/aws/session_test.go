@@ -206,14 +206,30 @@ func TestConnectRefuses(t *testing.T) {
 		config  AccessConfig
 		want    string
 	}{
-		{"an account that is not allowed", map[string]string{"GetCallerIdentity": identityAnswer},
-			AccessConfig{Region: "eu-central-1", AllowedAccountIDs: []string{"999999999999"}}, "allowed_account_ids: the credentials belong to account 123456789012"},
-		{"a forbidden account, even when the credentials' validation is skipped", map[string]string{"GetCallerIdentity": identityAnswer},
-			AccessConfig{Region: "eu-central-1", ForbiddenAccountIDs: []string{"123456789012"}, SkipCredsValidation: true}, "forbidden_account_ids: "},
-		{"credentials that STS does not know", map[string]string{"GetCallerIdentity": "!InvalidClientTokenId"},
-			AccessConfig{Region: "eu-central-1"}, "InvalidClientTokenId"},
-		{"a role that may not be assumed", map[string]string{"AssumeRole": "!AccessDenied"},
-			AccessConfig{Region: "eu-central-1", AssumeRole: []AssumeRoleConfig{{AssumeRoleARN: "arn:aws:iam::123456789012:role/a"}}}, "AccessDenied"},
+		{
+			"an account that is not allowed",
+			map[string]string{"GetCallerIdentity": identityAnswer},
+			AccessConfig{Region: "eu-central-1", AllowedAccountIDs: []string{"999999999999"}},
+			"allowed_account_ids: the credentials belong to account 123456789012",
+		},
+		{
+			"a forbidden account, even when the credentials' validation is skipped",
+			map[string]string{"GetCallerIdentity": identityAnswer},
+			AccessConfig{Region: "eu-central-1", ForbiddenAccountIDs: []string{"123456789012"}, SkipCredsValidation: true},
+			"forbidden_account_ids: ",
+		},
+		{
+			"credentials that STS does not know",
+			map[string]string{"GetCallerIdentity": "!InvalidClientTokenId"},
+			AccessConfig{Region: "eu-central-1"},
+			"InvalidClientTokenId",
+		},
+		{
+			"a role that may not be assumed",
+			map[string]string{"AssumeRole": "!AccessDenied"},
+			AccessConfig{Region: "eu-central-1", AssumeRole: []AssumeRoleConfig{{AssumeRoleARN: "arn:aws:iam::123456789012:role/a"}}},
+			"AccessDenied",
+		},
 		{"to go on without a region", map[string]string{"GetCallerIdentity": identityAnswer}, AccessConfig{}, "region: "},
 	}
 	for _, test := range tests {

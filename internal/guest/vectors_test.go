@@ -246,13 +246,21 @@ func empty(value any) bool {
 }
 
 func differs(where string, want, got any) string {
-	wanted, _ := json.Marshal(want)
-	found, _ := json.Marshal(got)
+	wanted, found := inJSON(want), inJSON(got)
 	const most = 400
 	if len(found) > most {
 		found = append(found[:most:most], "..."...)
 	}
 	return fmt.Sprintf("%s: want %s, got %s", where, wanted, found)
+}
+
+// inJSON shows a value of decoded JSON, which can always be encoded again.
+func inJSON(value any) []byte {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return text
 }
 
 func TestMismatch(t *testing.T) {

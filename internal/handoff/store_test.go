@@ -68,8 +68,15 @@ func TestARecordComesBackAsItWasSaved(t *testing.T) {
 func TestPathsOfDifferentBuildsDiffer(t *testing.T) {
 	seen := map[string]string{}
 	for _, build := range [][3]string{
-		{"uuid", "null", "a"}, {"uuid", "null", "b"}, {"uuid", "amazon-ebs", "a"}, {"other", "null", "a"},
-		{"uuid", "null", "a/b"}, {"uuid", "null", "a_b"}, {"uuid", "null_a", "b"}, {"", "", ""}, {"uuid", "null", "../../etc/passwd"},
+		{"uuid", "null", "a"},
+		{"uuid", "null", "b"},
+		{"uuid", "amazon-ebs", "a"},
+		{"other", "null", "a"},
+		{"uuid", "null", "a/b"},
+		{"uuid", "null", "a_b"},
+		{"uuid", "null_a", "b"},
+		{"", "", ""},
+		{"uuid", "null", "../../etc/passwd"},
 	} {
 		path := Path("cache", build[0], build[1], build[2])
 		if filepath.Dir(path) != filepath.Join("cache", Folder) {

@@ -36,10 +36,16 @@ func TestConfigureCollectsEveryError(t *testing.T) {
 		}, []string{`tags: "aws:x": keys that begin with aws:`, `tags: "ec2-sysprep:proof": keys that begin with ec2-sysprep:`, `tags: "xxx`, "snapshot_tags: a tag has no key", `snapshot_tags: "note": the value has more than 256`}},
 		{"an instance that is none", map[string]any{"ami_name": "abc", "instance_id": "ami-12345678"}, []string{`instance_id: "ami-12345678" is not the id of an instance`}},
 		{"the null builder's instance", map[string]any{"ami_name": "abc", "instance_id": "Null"}, []string{`instance_id: "Null" is what the builder gives`}},
-		{"limits that are none", map[string]any{"ami_name": "abc", "stop_timeout": "-1s", "ami_timeout": "-1s", "poll_interval": "1ms"},
-			[]string{"stop_timeout: ", "ami_timeout: ", "poll_interval: 1ms is too short"}},
-		{"options of the access, first", map[string]any{"region": "Frankfurt", "access_key": "AKIA"},
-			[]string{"secret_key: ", `region: "Frankfurt"`, "ami_name: "}},
+		{
+			"limits that are none",
+			map[string]any{"ami_name": "abc", "stop_timeout": "-1s", "ami_timeout": "-1s", "poll_interval": "1ms"},
+			[]string{"stop_timeout: ", "ami_timeout: ", "poll_interval: 1ms is too short"},
+		},
+		{
+			"options of the access, first",
+			map[string]any{"region": "Frankfurt", "access_key": "AKIA"},
+			[]string{"secret_key: ", `region: "Frankfurt"`, "ami_name: "},
+		},
 		{"an option that nobody knows", map[string]any{"ami_name": "abc", "ami_nmae": "abc"}, []string{""}},
 	}
 	for _, test := range tests {

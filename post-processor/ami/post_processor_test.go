@@ -209,10 +209,16 @@ func TestPostProcessRefuses(t *testing.T) {
 		words   []string
 		resume  bool
 	}{
-		{"another builder's artifact", func(s *stage) {}, &packersdk.MockArtifact{BuilderIdValue: "transcend.qemu"}, image.CodeInput,
-			[]string{"transcend.qemu", `source "null"`, "shape A"}, false},
-		{"to work without a record", func(s *stage) { s.store = handoff.Store{CachePath: filepath.Join(s.folder, "else")} }, null(), image.CodeNoInstance,
-			[]string{"no record", "record_path", "require_proof = false", filepath.Join(s0, handoff.Folder)}, false},
+		{
+			"another builder's artifact", func(s *stage) {}, &packersdk.MockArtifact{BuilderIdValue: "transcend.qemu"}, image.CodeInput,
+			[]string{"transcend.qemu", `source "null"`, "shape A"},
+			false,
+		},
+		{
+			"to work without a record", func(s *stage) { s.store = handoff.Store{CachePath: filepath.Join(s.folder, "else")} }, null(), image.CodeNoInstance,
+			[]string{"no record", "record_path", "require_proof = false", filepath.Join(s0, handoff.Folder)},
+			false,
+		},
 		{"a record that can not be read", func(s *stage) {
 			path := filepath.Join(s.folder, "broken.json")
 			if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
@@ -220,14 +226,20 @@ func TestPostProcessRefuses(t *testing.T) {
 			}
 			s.options["record_path"] = path
 		}, null(), image.CodeRecord, []string{"broken.json", "record_path"}, false},
-		{"another instance than the record's", func(s *stage) { s.options["instance_id"] = "i-0aaaaaaaaaaaaaaaa" }, null(), image.CodeDiffers,
-			[]string{"instance_id: it is i-0aaaaaaaaaaaaaaaa", "record: "}, false},
+		{
+			"another instance than the record's", func(s *stage) { s.options["instance_id"] = "i-0aaaaaaaaaaaaaaaa" }, null(), image.CodeDiffers,
+			[]string{"instance_id: it is i-0aaaaaaaaaaaaaaaa", "record: "},
+			false,
+		},
 		{"another region than the record's", func(s *stage) { s.options["region"] = "us-east-1" }, null(), image.CodeDiffers, []string{"region: it is us-east-1"}, false},
 		{"another account than the record's", func(s *stage) { s.record.AccountID = "999999999999" }, null(), image.CodeDiffers, []string{"account 123456789012", "account 999999999999"}, false},
 		{"a record without an instance", func(s *stage) { s.record.InstanceID = "" }, null(), image.CodeNoInstance, []string{"give instance_id"}, false},
 		{"a guest that Sysprep refused, at once", func(s *stage) { s.record.Stage = handoff.StageRefused }, null(), image.CodeRefused, []string{"did not seal"}, false},
-		{"credentials that AWS does not know", func(s *stage) { s.ec2.FailNext("GetCallerIdentity", -1, "InvalidClientTokenId", "unknown") }, null(), image.CodeAccess,
-			[]string{"InvalidClientTokenId"}, true},
+		{
+			"credentials that AWS does not know", func(s *stage) { s.ec2.FailNext("GetCallerIdentity", -1, "InvalidClientTokenId", "unknown") }, null(), image.CodeAccess,
+			[]string{"InvalidClientTokenId"},
+			true,
+		},
 		{"a name that is taken", func(s *stage) {
 			if _, err := s.ec2.AddImage(ec2.Image{Region: region, Name: "windows-2022", OwnerID: ec2.DefaultAccountID}); err != nil {
 				s.Fatal(err)
@@ -235,8 +247,11 @@ func TestPostProcessRefuses(t *testing.T) {
 		}, null(), image.CodeNameTaken, []string{"ami_name"}, true},
 		{"an AMI of amazon-ebs without a record", func(s *stage) { s.store = handoff.Store{CachePath: filepath.Join(s.folder, "else")} }, amazonEBS("i-1"), image.CodeNoInstance, nil, false},
 		{"an AMI of amazon-ebs whose instance is not the record's", func(s *stage) {}, amazonEBS("i-other"), image.CodeDiffers, []string{"i-other"}, false},
-		{"an AMI of amazon-ebs without a proof", func(s *stage) { s.record.Stage, s.record.Proof = handoff.StageTriggered, nil }, amazonEBS(""), image.CodeUnproven,
-			[]string{"Packer itself will now remove"}, false},
+		{
+			"an AMI of amazon-ebs without a proof", func(s *stage) { s.record.Stage, s.record.Proof = handoff.StageTriggered, nil }, amazonEBS(""), image.CodeUnproven,
+			[]string{"Packer itself will now remove"},
+			false,
+		},
 		{"an AMI of amazon-ebs that Sysprep refused", func(s *stage) {
 			s.record.Stage = handoff.StageRefused
 			s.options["require_proof"] = false

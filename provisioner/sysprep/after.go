@@ -19,10 +19,9 @@ import (
 // The codes of what happens after the trigger. What Sysprep's logs explain has
 // its own code, ES-3NN.
 const (
-	codeLost        = "ES-250"
-	codeRestarted   = "ES-251"
-	codeStillUp     = "ES-260"
-	codeNotShutDown = "ES-261"
+	codeLost      = "ES-250"
+	codeRestarted = "ES-251"
+	codeStillUp   = "ES-260"
 )
 
 // nullBuilder is the builder that does nothing with the guest afterwards.
