@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,8 @@ func TestCtrlC(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		machine func(*windows.Machine)
-		// at is the line at which the user gives up, after is how long later.
+		// at is the line at which the user gives up, after is how long later;
+		// without a line it is while generalize is at work.
 		at     string
 		after  time.Duration
 		before func(*bench)
@@ -32,7 +34,7 @@ func TestCtrlC(t *testing.T) {
 		{name: "while checking", at: "Found Windows"},
 		{name: "while staging", at: "Staging the sealer"},
 		{name: "while triggering", at: "Starting Sysprep", machine: func(m *windows.Machine) { m.Start.Delay = windows.Seconds(20) }, said: []string{"Cancelled: the sealer is being called off, if it has not begun"}},
-		{name: "while watching", at: "UNDEPLOYABLE", begun: true, said: []string{"Cancelled. Once Sysprep has begun, the guest goes on by itself"}},
+		{name: "while watching", begun: true, machine: slowly, said: []string{"Cancelled. Once Sysprep has begun, the guest goes on by itself"}},
 		{name: "while waiting for the shutdown", at: "Waiting for the guest to shut down", begun: true, said: []string{"Cancelled: the guest is sealed and shuts down by itself"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -47,23 +49,29 @@ func TestCtrlC(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			var cancelledAt time.Time
+			var at atomic.Int64
+			giveUp := func() {
+				at.CompareAndSwap(0, time.Now().UnixNano())
+				cancel()
+			}
+			if test.at == "" {
+				b.generalizing(giveUp)
+			}
 			b.ui.heard = func(line string) {
-				if !strings.Contains(line, test.at) || !cancelledAt.IsZero() {
+				if test.at == "" || !strings.Contains(line, test.at) {
 					return
 				}
-				cancelledAt = time.Now()
 				if test.after == 0 {
-					cancel()
+					giveUp()
 					return
 				}
-				time.AfterFunc(test.after, cancel)
+				time.AfterFunc(test.after, giveUp)
 			}
 			err := b.provision(ctx)
 			if !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "cancelled") {
 				t.Errorf("the error is %v", err)
 			}
-			if took := time.Since(cancelledAt); took > 6*time.Second {
+			if took := time.Since(time.Unix(0, at.Load())); took > 6*time.Second {
 				t.Errorf("it took %s to end", took)
 			}
 			b.said(test.said...)
@@ -88,14 +96,10 @@ func TestCtrlC(t *testing.T) {
 
 func TestARecordTellsHowFarACancelledBuildCame(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil)
+	b := newBench(t, windowsOf(slowly))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	b.ui.heard = func(line string) {
-		if strings.Contains(line, "UNDEPLOYABLE") {
-			cancel()
-		}
-	}
+	b.generalizing(cancel)
 	if err := b.provision(ctx); err == nil {
 		t.Fatal("a cancelled build succeeded")
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/ec2"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/winrm"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -104,9 +105,6 @@ type bench struct {
 	comm   packersdk.Communicator
 	before windows.Snapshot
 }
-
-// speed is how fast the lab's clock runs.
-const speed = 40
 
 var benches atomic.Int64
 
@@ -314,6 +312,34 @@ func (b *bench) eventually(what string, condition func() bool, say func() string
 	}
 }
 
+// generalizing calls do once the sealer has been confirmed and generalize is at work.
+func (b *bench) generalizing(do func()) {
+	go func() {
+		ticker := time.NewTicker(5 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-b.t.Context().Done():
+				return
+			}
+			record, err := handoff.Read(filepath.Join(b.folder, "record.json"))
+			if err == nil && record.Stage == handoff.StageSealerConfirmed && b.guest().ImageState() == "IMAGE_STATE_UNDEPLOYABLE" {
+				do()
+				return
+			}
+		}
+	}()
+}
+
+// breaks breaks the listeners while generalize is at work.
+func (b *bench) breaks(how winrm.Break) {
+	b.generalizing(func() { _ = b.machine.Break(how) })
+}
+
+// slowly gives generalize the time that a test needs to do something meanwhile.
+func slowly(m *windows.Machine) { m.Sysprep.Generalize = windows.Seconds(240) }
+
 // stopped wants the instance to have been stopped by its guest, sealed.
 func (b *bench) stopped() {
 	b.t.Helper()
@@ -436,6 +462,8 @@ func (u *recordingUI) text() string {
 	return strings.Join(u.lines, "\n")
 }
 
+var imageStateLine = regexp.MustCompile(`(?m)^Image state is now .*\n`)
+
 // varying is what differs from run to run, with the word that stands for it.
 var varying = []struct {
 	expression *regexp.Regexp
@@ -461,6 +489,8 @@ func (b *bench) scrubbed(text string) string {
 	if record, err := handoff.Read(filepath.Join(b.folder, "record.json")); err == nil {
 		text = strings.ReplaceAll(text, record.Token, "TOKEN")
 	}
+	// A watch may miss a state.
+	text = imageStateLine.ReplaceAllString(text, "")
 	for _, v := range varying {
 		text = v.expression.ReplaceAllString(text, v.word)
 	}

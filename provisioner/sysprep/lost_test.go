@@ -17,15 +17,6 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/winrm"
 )
 
-// breakAt breaks the listeners when the user reads a line with that phrase.
-func (b *bench) breakAt(phrase string, how winrm.Break) {
-	b.ui.heard = func(line string) {
-		if strings.Contains(line, phrase) {
-			_ = b.machine.Break(how)
-		}
-	}
-}
-
 // Ways to lose the guest for good before anybody has seen its verdict.
 var losses = []struct {
 	name    string
@@ -43,12 +34,13 @@ func TestALostVerdictIsLeftToThePostProcessor(t *testing.T) {
 		t.Run(loss.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, windowsOf(func(m *windows.Machine) {
+				slowly(m)
 				if loss.machine != nil {
 					loss.machine(m)
 				}
 			}))
 			if loss.broken != winrm.Healthy {
-				b.breakAt("UNDEPLOYABLE", loss.broken)
+				b.breaks(loss.broken)
 			}
 			b.succeeds()
 			b.recorded(handoff.StageSealerConfirmed, "")
@@ -61,16 +53,16 @@ func TestALostVerdictIsLeftToThePostProcessor(t *testing.T) {
 
 func TestALostVerdictIsNoSuccessForAnotherBuilder(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil).with(map[string]any{"packer_builder_type": "amazon-ebs"})
-	b.breakAt("UNDEPLOYABLE", winrm.Refused)
+	b := newBench(t, windowsOf(slowly)).with(map[string]any{"packer_builder_type": "amazon-ebs"})
+	b.breaks(winrm.Refused)
 	b.fails("ES-250", "the builder must not stop it in the middle", "give the options for AWS")
 	b.recorded(handoff.StageSealerConfirmed, "")
 }
 
 func TestALostVerdictIsProvenByTheGuestsOwnShutdown(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil).withEC2("").with(map[string]any{"ami_name": nil, "packer_builder_type": "amazon-ebs"})
-	b.breakAt("UNDEPLOYABLE", winrm.Refused)
+	b := newBench(t, windowsOf(slowly)).withEC2("").with(map[string]any{"ami_name": nil, "packer_builder_type": "amazon-ebs"})
+	b.breaks(winrm.Refused)
 	b.succeeds()
 	b.recorded(handoff.StageShutdown, handoff.ProofByShutdown)
 	b.said("Waiting for EC2 to say that "+b.machine.InstanceID()+" has shut itself down", "Sealed: the guest has shut itself down")
@@ -81,11 +73,9 @@ func TestALostGuestThatSomebodyStopsIsNotSealed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, windowsOf(func(m *windows.Machine) { m.Sysprep.Generalize = windows.Seconds(3000) })).
 		withEC2("").with(map[string]any{"ami_name": nil, "packer_builder_type": "amazon-ebs"})
+	b.breaks(winrm.Refused)
 	b.ui.heard = func(line string) {
-		switch {
-		case strings.Contains(line, "UNDEPLOYABLE"):
-			_ = b.machine.Break(winrm.Refused)
-		case strings.Contains(line, "Waiting for EC2 to say"):
+		if strings.Contains(line, "Waiting for EC2 to say") {
 			b.stopFromOutside()
 		}
 	}
@@ -148,16 +138,12 @@ func TestASecondAttemptNeverStartsASecondSealer(t *testing.T) {
 		m.Sysprep.Generalize, m.Network.KeepPassword = windows.Seconds(300), true
 	}))
 	ctx, cancel := context.WithCancel(t.Context())
-	b.ui.heard = func(line string) {
-		if strings.Contains(line, "UNDEPLOYABLE") {
-			cancel()
-		}
-	}
+	defer cancel()
+	b.generalizing(cancel)
 	if err := b.provision(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the first attempt ended with %v", err)
 	}
 	token := b.record().Token
-	b.ui.heard = nil
 	b.succeeds()
 	b.said("An earlier attempt of this build started Sysprep on the guest; watching it, not starting it again")
 	b.recorded(handoff.StageShutdown, handoff.ProofSeen)
@@ -179,10 +165,9 @@ func TestASecondAttemptNeverStartsASecondSealer(t *testing.T) {
 
 func TestASecondAttemptThatFindsNobody(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil)
-	b.breakAt("UNDEPLOYABLE", winrm.Refused)
+	b := newBench(t, windowsOf(slowly))
+	b.breaks(winrm.Refused)
 	b.succeeds()
-	b.ui.heard = nil
 	b.succeeds()
 	b.recorded(handoff.StageSealerConfirmed, "")
 	if n := b.guest().ProgramsStarted(); n != 1 {
