@@ -3,7 +3,6 @@ package windows
 import (
 	"bytes"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -103,7 +102,7 @@ func (p *process) startDetached(args guest.StartArgs) (any, error) {
 				err = &guest.CallError{Kind: guest.KindDenied, Message: "Access is denied. (Exception from HRESULT: 0x80070005 (E_ACCESSDENIED))"}
 				return
 			}
-			g.tasks[strings.ToLower(args.Name)] = t
+			g.addTask(t)
 			if !behaviour.TaskNeverRuns {
 				g.startOutside(t)
 			}

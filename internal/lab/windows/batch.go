@@ -129,6 +129,14 @@ func (b *batch) command(line string) (code int, end bool) {
 		return 0, false
 	case word == "call":
 		return b.line(rest)
+	case word == "if" && strings.HasPrefix(strings.ToLower(rest), "exist "):
+		path, then := firstWord(rest[len("exist "):])
+		there := false
+		p.do(func(g *Guest) { there = g.disk.find(clean(g.expand(path))) != nil })
+		if !there {
+			return b.level, false
+		}
+		return b.command(then)
 	case word == "del" || word == "erase":
 		p.do(func(g *Guest) {
 			for _, path := range splitLine(rest) {

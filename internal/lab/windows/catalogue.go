@@ -31,8 +31,11 @@ func Catalogue() []Named {
 	return []Named{
 		{"server-2022", "Windows Server 2022 with EC2Launch v2: seals", Server2022},
 		{"server-2025", "Windows Server 2025 with EC2Launch v2: seals", Server2025},
-		{"server-2019", "Windows Server 2019 with the files of EC2Launch v1", Server2019},
-		{"server-2012-r2", "Windows Server 2012 R2 with the files of EC2Config", Server2012R2},
+		{"server-2019", "Windows Server 2019 with EC2Launch v1: seals", Server2019},
+		{"server-2016", "Windows Server 2016 with EC2Launch v1: seals", Server2016},
+		{"server-2012-r2", "Windows Server 2012 R2 with EC2Config: seals", Server2012R2},
+		{"server-2012", "Windows Server 2012 with EC2Config and PowerShell 3.0: seals", Server2012},
+		{"server-2008-r2", "Windows Server 2008 R2 with PowerShell 2.0, which is too old", Server2008R2},
 		{"refuses-appx", "Sysprep refuses: a package is installed and not provisioned", differs(func(m *Machine) {
 			m.AppX = append(m.AppX, guest.Package{Name: "Microsoft.Edge.GameAssist", FullName: "Microsoft.Edge.GameAssist_1.0.3423.0_x64__8wekyb3d8bbwe", Signature: "Store", Installed: true})
 		})},

@@ -82,6 +82,7 @@ type boot struct {
 // task is a scheduled task.
 type task struct {
 	name, file, arguments, folder, user string
+	disabled                            bool
 }
 
 // errOff is why a process ends when the machine goes off.
@@ -97,7 +98,7 @@ func New(machine Machine, c *clock.Clock, hooks Hooks) *Guest {
 		machine:   machine.Clone(),
 		clock:     c,
 		hooks:     hooks,
-		agents:    []launchAgent{ec2LaunchV2{}},
+		agents:    []launchAgent{ec2LaunchV2{}, ec2LaunchV1{}, ec2Config{}},
 		offset:    time.Duration(machine.ClockOffset),
 		accounts:  maps.Clone(machine.Accounts),
 		services:  map[string]Service{},
@@ -164,6 +165,10 @@ func (g *Guest) furnish() {
 		if !service.Absent {
 			g.services[name] = service
 		}
+	}
+	_, _ = g.disk.makeFolder(tasksFolder)
+	for name, t := range g.machine.Tasks {
+		g.addTask(&task{name: name, file: t.File, arguments: t.Arguments, user: t.User, disabled: t.Disabled})
 	}
 }
 

@@ -250,7 +250,7 @@ func (g *Guest) Snapshot() Snapshot {
 		}
 	}
 	for name, t := range g.tasks {
-		snapshot["task "+name] = t.file + " " + t.arguments
+		snapshot["task "+name] = fmt.Sprintf("%s %s disabled=%t", t.file, t.arguments, t.disabled)
 	}
 	for name, service := range g.services {
 		snapshot["service "+name] = service.StartMode
@@ -261,7 +261,7 @@ func (g *Guest) Snapshot() Snapshot {
 // volatile says whether a file changes without anybody having meant it.
 func volatile(key string) bool {
 	return strings.HasSuffix(key, ".log") || strings.Contains(key, `\temp\`) || strings.HasPrefix(key, fold(panther)) ||
-		strings.HasPrefix(key, fold(v2Data+`\log`)) || strings.HasPrefix(key, `c:\windows\setup\state`)
+		strings.HasPrefix(key, fold(v2Data+`\log`)) || strings.HasPrefix(key, fold(configFolder+`\logs`)) || strings.HasPrefix(key, `c:\windows\setup\state`)
 }
 
 // Fingerprint is one word for all that is in a snapshot.

@@ -45,6 +45,8 @@ type Machine struct {
 	DeniedKeys []string `json:"denied_keys"`
 	// Services are the services by name.
 	Services map[string]Service `json:"services"`
+	// Tasks are the scheduled tasks by name.
+	Tasks map[string]Task `json:"tasks"`
 	// Processes are programs that run from boot on, by name without ".exe".
 	Processes []string `json:"processes"`
 	// CIM holds the instances of CIM classes, by class, with the namespace
@@ -272,6 +274,7 @@ func (m Machine) Clone() Machine {
 	m.Files = maps.Clone(m.Files)
 	m.Registry = maps.Clone(m.Registry)
 	m.Services = maps.Clone(m.Services)
+	m.Tasks = maps.Clone(m.Tasks)
 	m.Metadata = maps.Clone(m.Metadata)
 	cim := make(map[string][]guest.Object, len(m.CIM))
 	for class, objects := range m.CIM {

@@ -10,8 +10,7 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 )
 
-// launchAgent is what differs between launch agents. EC2Launch v2 is the one
-// that the model has; EC2Launch v1 (scripts) and EC2Config (a program) fit in.
+// launchAgent is what differs between launch agents.
 type launchAgent interface {
 	// program returns what a program of the agent's does, by the path of its
 	// file; nil when the file is none of the agent's.
@@ -34,6 +33,8 @@ func windowsPrograms(name string) program {
 		return runShutdown
 	case "schtasks.exe":
 		return runSchtasks
+	case "sc.exe":
+		return runSc
 	case "whoami.exe":
 		return runWhoami
 	case "hostname.exe":
@@ -55,7 +56,7 @@ func windowsPrograms(name string) program {
 // quietPrograms are programs that do something which the model does not have:
 // they end with 0 and a note.
 var quietPrograms = map[string]bool{
-	"net.exe": true, "sc.exe": true, "icacls.exe": true, "wevtutil.exe": true,
+	"net.exe": true, "icacls.exe": true, "wevtutil.exe": true,
 	"netsh.exe": true, "taskkill.exe": true, "bcdedit.exe": true, "cleanmgr.exe": true,
 }
 
@@ -193,46 +194,6 @@ func runPowercfg(p *process) int {
 func runWhoami(p *process) int {
 	p.say(strings.ToLower(p.guest.machine.Computer + `\` + p.user))
 	return 0
-}
-
-// runSchtasks is schtasks.exe /delete and /query.
-func runSchtasks(p *process) int {
-	words := splitLine(p.arguments)
-	name, remove, query := "", false, false
-	for i, word := range words {
-		switch strings.ToLower(word) {
-		case "/delete":
-			remove = true
-		case "/query":
-			query = true
-		case "/tn":
-			if i+1 < len(words) {
-				name = strings.TrimPrefix(words[i+1], `\`)
-			}
-		}
-	}
-	if !remove && !query {
-		return cannotRun(p)
-	}
-	code := 1
-	p.do(func(g *Guest) {
-		if t := g.tasks[strings.ToLower(name)]; t != nil {
-			code = 0
-			if remove {
-				delete(g.tasks, strings.ToLower(name))
-			}
-		}
-	})
-	if code != 0 {
-		p.complain("ERROR: The system cannot find the file specified.")
-		return code
-	}
-	if remove {
-		p.say(`SUCCESS: The scheduled task "` + name + `" was successfully deleted.`)
-	} else {
-		p.say("TaskName: \\" + name)
-	}
-	return code
 }
 
 // runShutdown is shutdown.exe /s and /r with /t.

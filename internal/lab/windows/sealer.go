@@ -117,12 +117,9 @@ func (s *sealer) work() int {
 	s.save(guest.PhaseStarted)
 	if s.plan.Task != "" {
 		s.do(func(g *Guest) {
-			key := strings.ToLower(strings.TrimPrefix(s.plan.Task, `\`))
-			if g.tasks[key] == nil {
+			if !g.dropTask(s.plan.Task) {
 				s.trouble("deleting the task: The system cannot find the file specified. (Exception from HRESULT: 0x80070002)")
-				return
 			}
-			delete(g.tasks, key)
 		})
 	}
 	s.save(guest.PhaseApplying)

@@ -1,6 +1,8 @@
 package windows
 
 import (
+	_ "embed"
+	"regexp"
 	"strings"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
@@ -60,12 +62,6 @@ func Server2025() Machine {
 	return m
 }
 
-// Paths by which EC2Launch v1 and EC2Config are known.
-const (
-	v1Data       = `C:\ProgramData\Amazon\EC2-Windows\Launch`
-	configFolder = `C:\Program Files\Amazon\Ec2ConfigService`
-)
-
 // withoutV2 takes EC2Launch v2 away.
 func (m *Machine) withoutV2() {
 	m.RemoveFile(`C:\Program Files\Amazon\EC2Launch`)
@@ -74,43 +70,129 @@ func (m *Machine) withoutV2() {
 	delete(m.Services, v2Service)
 }
 
-// Server2019 is a Windows Server 2019 with EC2Launch v1. The model has the
-// agent's files and not its scripts' work.
+// Server2019 is a Windows Server 2019 with EC2Launch v1.
 func Server2019() Machine {
 	m := Server2022()
 	m.become(release{name: "Windows Server 2019 Datacenter", build: "17763", revision: "6775", powershell: "5.1.17763.6640", major: "10", minor: "0"})
 	m.Computer = "EC2AMAZ-LAB2019"
 	m.withoutV2()
-	for path, text := range map[string]string{
-		`\Module\Ec2Launch.psd1`:          "@{ ModuleVersion = '1.3.2005119' }\r\n",
-		`\Scripts\InitializeInstance.ps1`: "# EC2Launch\r\n",
-		`\Scripts\SysprepInstance.ps1`:    "# EC2Launch\r\n",
-		`\Config\LaunchConfig.json`:       `{"setComputerName":false,"setMonitorAlwaysOn":true,"setWallpaper":true,"addDnsSuffixList":true,"extendBootVolumeSize":true,"handleUserData":true,"adminPasswordType":"Random","adminPassword":""}`,
-		`\Sysprep\Unattend.xml`:           "\ufeff" + shippedAnswerFile,
-		`\Sysprep\BeforeSysprep.cmd`:      shippedBeforeSysprep,
-		`\Sysprep\SysprepSpecialize.cmd`:  strings.Replace(shippedBeforeSysprep, "/d 1", "/d 0", 1),
-	} {
-		m.Files[v1Data+path] = File{Text: text, Age: week}
-	}
+	m.withV1("1.3.2005119")
 	return m
 }
 
-// Server2012R2 is a Windows Server 2012 R2 with EC2Config. The model has the
-// agent's files and not its work.
+// Server2016 is a Windows Server 2016 with EC2Launch v1.
+func Server2016() Machine {
+	m := Server2022()
+	m.become(release{name: "Windows Server 2016 Datacenter", build: "14393", revision: "7699", powershell: "5.1.14393.7604", major: "10", minor: "0"})
+	m.Computer = "EC2AMAZ-LAB2016"
+	m.withoutV2()
+	m.withV1("1.3.2003498")
+	return m
+}
+
+// withV1 puts EC2Launch v1 onto the machine as it is after the first boot: the
+// task that sets an instance up is there and disabled.
+func (m *Machine) withV1(version string) {
+	for path, text := range map[string]string{
+		v1Module:     "@{\r\n    ModuleVersion = '" + version + "'\r\n}\r\n",
+		v1Initialize: "# EC2Launch\r\n",
+		v1Sysprep:    "# EC2Launch\r\n",
+		v1Config:     `{"setComputerName":false,"setMonitorAlwaysOn":true,"setWallpaper":true,"addDnsSuffixList":true,"extendBootVolumeSize":true,"handleUserData":true,"adminPasswordType":"Random","adminPassword":""}`,
+		v1AnswerFile: "\ufeff" + shippedV1AnswerFile(),
+		v1Before:     shippedBeforeSysprep,
+		v1Data + `\Sysprep\SysprepSpecialize.cmd`:            letsRDPIn,
+		v1Data + `\Sysprep\Randomize-LocalAdminPassword.ps1`: "# EC2Launch\r\n",
+	} {
+		m.Files[path] = File{Text: text, Age: week}
+	}
+	m.Files[v1Log] = File{Data: wide("2026/01/12 08:02:30Z: Message: Windows is Ready to use\r\n")}
+	if m.Tasks == nil {
+		m.Tasks = map[string]Task{}
+	}
+	m.Tasks[v1InitializeTask] = Task{File: "cmd.exe", Arguments: v1InitializeAction(""), User: "SYSTEM", Disabled: true}
+}
+
+// letsRDPIn is the script that undoes what BeforeSysprep.cmd did.
+var letsRDPIn = strings.Replace(shippedBeforeSysprep, "/d 1", "/d 0", 1)
+
+var (
+	filledLocale  = regexp.MustCompile(`<(InputLocale|SystemLocale|UILanguage|UserLocale)>en-US<`)
+	netUser       = regexp.MustCompile(`<Path>net user Administrator [^<]*</Path>`)
+	v2Randomize   = regexp.MustCompile(`<Path>[^<]*randomize-password[^<]*</Path>`)
+	afterCommands = regexp.MustCompile(`(\s*)</RunSynchronous>`)
+)
+
+// shippedV1AnswerFile is EC2Launch v1's answer file: the locales and the first
+// command are empty until SysprepInstance.ps1 fills them in.
+func shippedV1AnswerFile() string {
+	text := filledLocale.ReplaceAllString(shippedAnswerFile, "<$1><")
+	text = netUser.ReplaceAllString(text, "<Path></Path>")
+	return v2Randomize.ReplaceAllLiteralString(text, `<Path>"`+v1Data+`\Sysprep\SysprepSpecialize.cmd"</Path>`)
+}
+
+// shippedConfigAnswerFile is EC2Config's sysprep2008.xml.
+func shippedConfigAnswerFile() string {
+	text := v2Randomize.ReplaceAllLiteralString(shippedAnswerFile, `<Path>"`+configFolder+`\ScramblePassword.exe" -u Administrator</Path>`)
+	return afterCommands.ReplaceAllStringFunc(text, func(end string) string {
+		return "\n        <RunSynchronousCommand wcm:action=\"add\">\n          <Order>3</Order>\n          <Path>\"" +
+			configFolder + "\\Scripts\\SysprepSpecializePhase.cmd\"</Path>\n        </RunSynchronousCommand>" + end
+	})
+}
+
+//go:embed shipped/Config.xml
+var shippedConfig string
+
+//go:embed shipped/BundleConfig.xml
+var shippedBundleConfig string
+
+// Server2012R2 is a Windows Server 2012 R2 with EC2Config.
 func Server2012R2() Machine {
 	m := Server2022()
 	m.become(release{name: "Windows Server 2012 R2 Standard", build: "9600", revision: "20778", powershell: "4.0", major: "6", minor: "3"})
 	m.Computer = "EC2AMAZ-LAB2012"
 	m.withoutV2()
+	m.withEC2Config()
+	return m
+}
+
+// Server2012 is a Windows Server 2012 with EC2Config and PowerShell 3.0.
+func Server2012() Machine {
+	m := Server2022()
+	m.become(release{name: "Windows Server 2012 Standard", build: "9200", revision: "24768", powershell: "3.0", major: "6", minor: "2", noAppX: true})
+	m.Computer = "EC2AMAZ-LAB2K12"
+	m.SetRegistry(versionKey+`!CurrentVersion`, Text("6.2"))
+	m.withoutV2()
+	m.withEC2Config()
+	return m
+}
+
+// Server2008R2 is a Windows Server 2008 R2 with EC2Config and the PowerShell
+// 2.0 that it came with, which the plugin refuses.
+func Server2008R2() Machine {
+	m := Server2022()
+	m.become(release{name: "Windows Server 2008 R2 Standard", build: "7601", powershell: "2.0", major: "6", minor: "1", noAppX: true})
+	m.Computer = "EC2AMAZ-LAB2008"
+	m.SetRegistry(versionKey+`!CurrentVersion`, Text("6.1"))
+	m.withoutV2()
+	m.withEC2Config()
+	return m
+}
+
+// withEC2Config puts EC2Config onto the machine.
+func (m *Machine) withEC2Config() {
 	for path, file := range map[string]File{
-		`\Ec2Config.exe`:                      {Text: "MZ EC2Config", Version: "4.9.5777.0"},
-		`\sysprep2008.xml`:                    {Text: "\ufeff" + shippedAnswerFile},
-		`\Scripts\BeforeSysprep.cmd`:          {Text: shippedBeforeSysprep},
-		`\Scripts\SysprepSpecializePhase.cmd`: {Text: strings.Replace(shippedBeforeSysprep, "/d 1", "/d 0", 1)},
+		configProgram:    {Text: "MZ EC2Config", Version: "4.9.5777.0"},
+		configAnswerFile: {Text: "\ufeff" + shippedConfigAnswerFile()},
+		configBundle:     {Text: shippedBundleConfig},
+		configSettings:   {Text: shippedConfig},
+		configBefore:     {Text: shippedBeforeSysprep},
+		configLog:        {Text: "2026-01-12T08:02:30.114Z: Ec2ConfigService: Windows is Ready to use\r\n"},
+		configFolder + `\Scripts\SysprepSpecializePhase.cmd`: {Text: letsRDPIn},
+		configFolder + `\ScramblePassword.exe`:               {Text: "MZ ScramblePassword", Version: "4.9.5777.0"},
 	} {
 		file.Age = week
-		m.Files[configFolder+path] = file
+		m.Files[path] = file
 	}
-	m.Services["Ec2Config"] = Service{State: "Running", StartMode: "Auto", Process: "Ec2Config"}
-	return m
+	m.Services[configService] = Service{State: "Running", StartMode: "Auto", Process: "Ec2Config"}
+	m.SetRegistry(servicesKey+configService+`!Start`, Word("2"))
 }
