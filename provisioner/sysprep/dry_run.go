@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
@@ -24,9 +25,13 @@ func (r *run) dryRun(ctx context.Context) error {
 		return err
 	}
 	plan := r.sealPlan
-	r.sayList("Dry run: what would be done on the guest, in this order:", append(acts(plan.Apply, r.job.Folder()), commands(plan.Commands)...))
-	r.sayList("Dry run: what would be put back when Sysprep refuses:", acts(plan.Failed, r.job.Folder()))
-	sealed := acts(plan.Sealed, r.job.Folder())
+	done := []string{
+		"make the working folder " + plan.Folder + " with the sealer, its plan and the files, for SYSTEM and Administrators alone",
+		"start the sealer by the scheduled task " + plan.Task + ", which deletes itself",
+	}
+	r.sayList("Dry run: what would be done on the guest, in this order:", slices.Concat(done, acts(plan.Apply, plan.Folder), commands(plan.Commands)))
+	r.sayList("Dry run: what would be put back when Sysprep refuses:", append(acts(plan.Failed, plan.Folder), "delete the working folder "+plan.Folder))
+	sealed := acts(plan.Sealed, plan.Folder)
 	switch r.config.Shutdown {
 	case "none":
 		sealed = append(sealed, "the guest stays up for the builder to stop")

@@ -1,0 +1,72 @@
+package sysprep
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/handoff"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/image"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
+)
+
+func TestADryRunSaysEverythingAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, golden string
+		machine      func(*windows.Machine)
+		options      map[string]any
+	}{
+		{name: "of a build without options", golden: "dry-run.ui"},
+		{
+			name: "of a build that changes much", golden: "dry-run-all.ui",
+			machine: func(m *windows.Machine) {
+				m.SetRegistry(`HKLM\SYSTEM\CurrentControlSet\Control\Power!HibernateEnabled`, word("1"))
+			},
+			options: map[string]any{
+				"answer_file":    everySetting(),
+				"before_sysprep": map[string]any{"commands": []string{"echo hello"}},
+				"setup_complete": map[string]any{"commands": []string{"echo hello"}},
+				"close_winrm":    true, "shutdown": "none",
+			},
+		},
+		{
+			name: "of a build with an answer file of its own", golden: "dry-run-own.ui",
+			options: map[string]any{"answer_file_content": own, "shutdown": "agent"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, windowsOf(func(m *windows.Machine) {
+				if test.machine != nil {
+					test.machine(m)
+				}
+			})).with(map[string]any{"dry_run": true}).with(test.options)
+			b.succeeds()
+			b.untouched()
+			b.noResidue()
+			b.recorded(handoff.StagePlanned, "")
+			golden(t, test.golden, b.scrubbed(b.ui.text())+"\n")
+
+			var refused *image.Failure
+			if err := image.CheckRecord(b.record(), image.Demand{Proof: true, Generalized: true}); !errors.As(err, &refused) || refused.Code != image.CodeUnproven {
+				t.Errorf("the post-processor would take the guest: %v", err)
+			}
+		})
+	}
+}
+
+func TestADryRunFindsWhatStandsInTheWay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil).with(map[string]any{"dry_run": true, "post_sysprep": map[string]any{"commands": []string{"echo hello"}}})
+	b.fails("ES-213")
+	b.untouched()
+}
+
+// A builder that makes the AMI by itself must not get a success.
+func TestADryRunEndsTheBuildOfABuilderThatWouldGoOn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil).with(map[string]any{"dry_run": true, "packer_builder_type": "amazon-ebs"})
+	b.fails("ES-270", "nothing was changed or sealed", "amazon-ebs", "take dry_run = true out of the template")
+	b.untouched()
+	b.recorded(handoff.StagePlanned, "")
+}
