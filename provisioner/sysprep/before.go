@@ -25,9 +25,11 @@ const (
 	codeAnswerFile = "ES-210"
 	codeBatchFile  = "ES-211"
 	codeSecret     = "ES-212"
-	codeNoScript   = "ES-213"
-	codeEC2        = "ES-220"
-	codeNotStarted = "ES-230"
+	codeNoScript   = "ES-214"
+	// codeAgentShutdown: the launch agent cannot shut down as wanted.
+	codeAgentShutdown = "ES-213"
+	codeEC2           = "ES-220"
+	codeNotStarted    = "ES-230"
 )
 
 // preflight ends the build when a rule found something that Sysprep would

@@ -58,7 +58,7 @@ func TestADryRunSaysEverythingAndChangesNothing(t *testing.T) {
 func TestADryRunFindsWhatStandsInTheWay(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil).with(map[string]any{"dry_run": true, "post_sysprep": map[string]any{"commands": []string{"echo hello"}}})
-	b.fails("ES-213")
+	b.fails("ES-214")
 	b.untouched()
 }
 

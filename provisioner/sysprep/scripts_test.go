@@ -135,7 +135,7 @@ func TestAScriptThatTheAgentDoesNotHaveEndsTheBuild(t *testing.T) {
 		t.Run(option, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil).with(map[string]any{option: map[string]any{"commands": []string{"echo hello"}}})
-			b.fails("ES-213", option+": EC2Launch v2 has no such script", instead)
+			b.fails("ES-214", option+": EC2Launch v2 has no such script", instead)
 			b.untouched()
 		})
 	}
