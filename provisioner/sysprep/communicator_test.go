@@ -144,8 +144,11 @@ func packers(t *testing.T, b *bench) packersdk.Communicator {
 
 func TestAGuestIsSealedThroughPackersOwnWinRM(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, windowsOf(func(m *windows.Machine) {
+	// Its uploads take their time, whatever the lab's clock says: a quick guest
+	// on a slow clock.
+	b := newBenchAt(t, 2, windowsOf(func(m *windows.Machine) {
 		m.Network.KeepPassword = true
+		m.Agent.Prepares, m.Sysprep.Validate, m.Sysprep.Cleanup, m.Sysprep.Generalize = windows.Seconds(1), windows.Seconds(1), windows.Seconds(2), windows.Seconds(6)
 	})).byTheBuild("winrm").with(map[string]any{"transport": "communicator"})
 	b.comm = packers(t, b)
 	b.succeeds()
