@@ -51,8 +51,6 @@ type Agent interface {
 	// Manifest is the text file that states the agent's version; empty when
 	// the file version of its program does.
 	Manifest() string
-	// Supported says that this version of the plugin can seal with the agent.
-	Supported() bool
 	// AnswerFile is the answer file that the agent hands to Sysprep.
 	AnswerFile() string
 	// AnswerFileFault says what the agent would do wrong with an answer file

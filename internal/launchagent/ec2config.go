@@ -30,9 +30,6 @@ func (EC2Config) Title() string { return "EC2Config" }
 // Program implements Agent.
 func (EC2Config) Program() string { return ec2configFolder + `\Ec2Config.exe` }
 
-// Supported implements Agent.
-func (EC2Config) Supported() bool { return false }
-
 // AnswerFile implements Agent.
 func (EC2Config) AnswerFile() string { return ec2configFolder + `\sysprep2008.xml` }
 

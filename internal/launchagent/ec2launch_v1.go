@@ -34,9 +34,6 @@ func (EC2LaunchV1) Program() string { return ec2launchV1Data + `\Module\Ec2Launc
 // Manifest implements Agent: a module's manifest has no file version.
 func (a EC2LaunchV1) Manifest() string { return a.Program() }
 
-// Supported implements Agent.
-func (EC2LaunchV1) Supported() bool { return false }
-
 // AnswerFile implements Agent.
 func (EC2LaunchV1) AnswerFile() string { return ec2launchV1Data + `\Sysprep\Unattend.xml` }
 

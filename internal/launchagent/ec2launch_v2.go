@@ -22,9 +22,6 @@ func (EC2LaunchV2) Title() string { return "EC2Launch v2" }
 // Program implements Agent.
 func (EC2LaunchV2) Program() string { return `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe` }
 
-// Supported implements Agent.
-func (EC2LaunchV2) Supported() bool { return true }
-
 // AnswerFile implements Agent.
 func (EC2LaunchV2) AnswerFile() string { return ec2launchV2Data + `\sysprep\unattend.xml` }
 

@@ -154,11 +154,6 @@ func Survey(ctx context.Context, g *guest.Guest, options Options) (*Facts, []Fin
 			ID: "ES-103", Severity: Stop, What: err.Error(),
 			Do: "Start from an AMI of AWS's, or install EC2Launch v2 before this provisioner.",
 		})
-	case !agent.Supported():
-		findings = append(findings, Finding{
-			ID: "ES-103", Severity: Stop, What: "the guest has " + agent.Title() + ", which this version of the plugin cannot seal with",
-			Do: "Use an AMI with EC2Launch v2, or install EC2Launch v2 before this provisioner.",
-		})
 	default:
 		facts.Agent = agent
 	}

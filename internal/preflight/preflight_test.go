@@ -121,8 +121,21 @@ func TestOneFactOneFinding(t *testing.T) {
 			m.RemoveFile(`C:\Program Files\Amazon\EC2Launch\EC2Launch.exe`)
 			m.Files[`C:\Program Files\Amazon\EC2Launch\EC2Launch.exe`] = windows.File{Folder: true}
 		}, id: "ES-103", severity: Stop},
-		{name: "EC2Launch v1 alone", change: func(m *windows.Machine) { *m = windows.Server2019() }, id: "ES-103", severity: Stop},
-		{name: "EC2Config alone", change: func(m *windows.Machine) { *m = windows.Server2012R2() }, id: "ES-103", severity: Stop},
+		{name: "EC2Launch v1 alone", change: func(m *windows.Machine) { *m = windows.Server2019() }},
+		{name: "EC2Config alone, whose service runs", change: func(m *windows.Machine) { *m = windows.Server2012R2() }},
+		{name: "EC2Config whose service is disabled", change: func(m *windows.Machine) {
+			*m = windows.Server2012R2()
+			m.Services["Ec2Config"] = windows.Service{State: "Stopped", StartMode: "Disabled"}
+		}, id: "ES-109", severity: Stop},
+		{name: "EC2Config without its service", change: func(m *windows.Machine) {
+			*m = windows.Server2012R2()
+			delete(m.Services, "Ec2Config")
+		}, id: "ES-109", severity: Stop},
+		{name: "EC2Launch v1, which looks a renamed administrator up", user: "Boss", change: func(m *windows.Machine) {
+			*m = windows.Server2019()
+			m.Accounts["Boss"] = m.Accounts["Administrator"]
+			delete(m.Accounts, "Administrator")
+		}},
 		{name: "EC2Launch v1 left beside v2", change: func(m *windows.Machine) {
 			m.SetFile(`C:\ProgramData\Amazon\EC2-Windows\Launch\Module\Ec2Launch.psd1`, "@{}")
 		}},

@@ -112,11 +112,12 @@ func sysprepRunning() ([]guest.Asker, judge) {
 }
 
 // EC2Launch v2's sysprep waits for its service to stop; user data that runs
-// for ever and a serial port that is taken keep it running.
+// for ever and a serial port that is taken keep it running. EC2Config's service
+// always runs. EC2Launch v1 has none.
 func agentService() ([]guest.Asker, judge) {
 	services := guest.Services("Amazon EC2Launch", "Ec2Config")
 	return []guest.Asker{services}, func(f *Facts) []Finding {
-		if f.Agent.Agent == nil || f.Agent.ID() != "ec2launch-v2" {
+		if f.Agent.Agent == nil || f.Agent.Service() == "" {
 			return nil
 		}
 		answer, err := services.Answer()
@@ -129,15 +130,15 @@ func agentService() ([]guest.Asker, judge) {
 			}
 			if strings.EqualFold(service["StartMode"], "Disabled") {
 				return stop("the service "+f.Agent.Service()+" is disabled: no instance from this image would be set up",
-					`Set its start mode to automatic: sc.exe config "Amazon EC2Launch" start= auto`)
+					`Set its start mode to automatic: sc.exe config "`+f.Agent.Service()+`" start= auto`)
 			}
-			if !strings.EqualFold(service["State"], "Stopped") {
+			if f.Agent.ID() == "ec2launch-v2" && !strings.EqualFold(service["State"], "Stopped") {
 				return stop("the service "+f.Agent.Service()+" is still at work ("+service["State"]+"), and its sysprep command would wait for it",
 					"It runs while user data runs, and while the serial port is taken by the Special Administration Console: let user data end before the build, or turn EMS off.")
 			}
 			return nil
 		}
-		return stop("the service "+f.Agent.Service()+" is not there although the agent's program is", "Repair EC2Launch v2.")
+		return stop("the service "+f.Agent.Service()+" is not there although the agent's program is", "Repair "+f.Agent.Title()+".")
 	}
 }
 
@@ -322,7 +323,8 @@ func upgraded() ([]guest.Asker, judge) {
 	}
 }
 
-// The answer files of EC2Launch v2 and EC2Config name the account in a command.
+// The answer files of EC2Launch v2 and EC2Config name the account in a command;
+// EC2Launch v1 looks the name up.
 func administrator() ([]guest.Asker, judge) {
 	accounts := guest.Query("Win32_UserAccount", "LocalAccount=True", "Name", "SID", "Disabled")
 	return []guest.Asker{accounts}, func(f *Facts) []Finding {
@@ -331,7 +333,8 @@ func administrator() ([]guest.Asker, judge) {
 				continue
 			}
 			f.Administrator = account["Name"]
-			if !strings.EqualFold(account["Name"], "Administrator") {
+			looksUp := f.Agent.Agent != nil && f.Agent.ID() == "ec2launch-v1"
+			if !looksUp && !strings.EqualFold(account["Name"], "Administrator") {
 				return warn("the built-in administrator is called "+account["Name"]+", and the agent's answer file has commands for Administrator",
 					"Give an answer file of your own, or call the account Administrator again.")
 			}

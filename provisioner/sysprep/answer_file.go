@@ -217,6 +217,12 @@ func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[gues
 			r.say("Warning: %s", f)
 		}
 	}
+	if fault := agent.AnswerFileFault(file.Bytes()); fault != "" {
+		return &image.Failure{
+			Code: codeAnswerFile, Problem: "the answer file: " + fault,
+			Next: "save it as UTF-8 with a byte order mark, or with ASCII characters alone",
+		}
+	}
 	if file == shipped {
 		return nil
 	}

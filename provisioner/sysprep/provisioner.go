@@ -77,6 +77,7 @@ func (r *run) seal(ctx context.Context) error {
 		r.connect,
 		r.preflight,
 		r.checkEC2,
+		r.prepareAgent,
 		r.prepareFiles,
 		r.plan,
 		r.dryRun,

@@ -117,14 +117,6 @@ func TestABuildEndsBeforeAnythingIsChanged(t *testing.T) {
 			code: "ES-103", phrases: []string{"no launch agent is installed", "EC2Launch.exe", "Ec2Launch.psd1", "Ec2Config.exe", "install EC2Launch v2"},
 		},
 		{
-			name: "an agent that is not supported", machine: windowsOf(func(m *windows.Machine) {
-				password := m.Accounts["Administrator"].Password
-				*m = windows.Server2019()
-				m.SetPassword(password)
-			}),
-			code: "ES-103", phrases: []string{"EC2Launch v1", "install EC2Launch v2"},
-		},
-		{
 			name: "a wanted agent that is not there", change: func(b *bench) { b.with(map[string]any{"agent": "ec2config"}) },
 			code: "ES-103", phrases: []string{`agent "ec2config" is not installed; the guest has EC2Launch v2`},
 		},

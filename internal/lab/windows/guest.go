@@ -166,7 +166,9 @@ func (g *Guest) furnish() {
 			g.services[name] = service
 		}
 	}
-	_, _ = g.disk.makeFolder(tasksFolder)
+	for _, folder := range []string{`C:\ProgramData`, tasksFolder} {
+		_, _ = g.disk.makeFolder(folder)
+	}
 	for name, t := range g.machine.Tasks {
 		g.addTask(&task{name: name, file: t.File, arguments: t.Arguments, user: t.User, disabled: t.Disabled})
 	}
