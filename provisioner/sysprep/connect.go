@@ -181,7 +181,7 @@ func (r *run) explain(err error, address string) error {
 		failure.Next = "give the provisioner the address of a Windows instance with PowerShell 3.0 or later"
 	case errors.Is(err, direct.ErrUnauthorized):
 		failure.Code = codeUnauthorized
-		failure.Next = "check winrm_username and winrm_password; over HTTP the guest must allow Basic authentication and unencrypted traffic, or use winrm_use_ntlm"
+		failure.Next = "check winrm_username and winrm_password; over HTTP the guest must allow Basic authentication and unencrypted traffic: better use HTTPS"
 	case errors.As(err, &certificate):
 		failure.Code = codeCertificate
 		failure.Next = fmt.Sprintf("give the authority that signed it in winrm_ca_file; or, when you know that it is the guest's own certificate, winrm_certificate_sha256 = %q", certificate.SHA256)

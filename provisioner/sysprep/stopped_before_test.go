@@ -59,7 +59,7 @@ func TestABuildEndsBeforeAnythingIsChanged(t *testing.T) {
 		{
 			name:    "a listener that wants sealed messages",
 			machine: func(m *lab.MachineOptions) { m.SealedOnly = true },
-			code:    "ES-201", phrases: []string{"unauthorized", "winrm_use_ntlm"},
+			code:    "ES-201", phrases: []string{"unauthorized", "HTTPS"},
 		},
 		{
 			name: "a closed port", change: func(b *bench) { b.with(map[string]any{"winrm_port": closedPort(b.t)}) },
