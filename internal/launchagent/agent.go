@@ -36,6 +36,12 @@ type Script string
 const (
 	// BeforeSysprep runs on the build machine just before sysprep.exe.
 	BeforeSysprep Script = "BeforeSysprep.cmd"
+	// Specialize runs on each instance from the image in the specialize pass. Its
+	// file has another name with each agent that has one.
+	Specialize Script = "specialize"
+	// PostSysprep runs on each instance at the end of Windows Setup, where
+	// SetupComplete.cmd calls it.
+	PostSysprep Script = "PostSysprep.cmd"
 )
 
 // Agent is a launch agent. Paths hold environment variables of the guest, such

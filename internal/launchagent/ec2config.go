@@ -35,8 +35,13 @@ func (EC2Config) AnswerFile() string { return ec2configFolder + `\sysprep2008.xm
 
 // Script implements Agent.
 func (EC2Config) Script(script Script) (string, bool) {
-	if script == BeforeSysprep {
+	switch script {
+	case BeforeSysprep:
 		return ec2configFolder + `\Scripts\BeforeSysprep.cmd`, true
+	case Specialize:
+		return ec2configFolder + `\Scripts\SysprepSpecializePhase.cmd`, true
+	case PostSysprep:
+		return ec2configFolder + `\Scripts\PostSysprep.cmd`, true
 	}
 	return "", false
 }

@@ -56,8 +56,11 @@ func (EC2LaunchV1) AnswerFileFault(data []byte) string {
 
 // Script implements Agent.
 func (EC2LaunchV1) Script(script Script) (string, bool) {
-	if script == BeforeSysprep {
+	switch script {
+	case BeforeSysprep:
 		return ec2launchV1Data + `\Sysprep\BeforeSysprep.cmd`, true
+	case Specialize:
+		return ec2launchV1Data + `\Sysprep\SysprepSpecialize.cmd`, true
 	}
 	return "", false
 }
