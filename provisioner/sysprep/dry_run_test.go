@@ -30,6 +30,20 @@ func TestADryRunSaysEverythingAndChangesNothing(t *testing.T) {
 			},
 		},
 		{
+			name: "with EC2Launch v1", golden: "dry-run-v1.ui", machine: runs(windows.Server2019),
+			options: map[string]any{
+				"answer_file":        map[string]any{"time_zone": "W. Europe Standard Time", "user_locale": "de-DE"},
+				"sysprep_specialize": map[string]any{"commands": []string{"echo hello"}},
+			},
+		},
+		{
+			name: "with EC2Config", golden: "dry-run-ec2config.ui", machine: runs(windows.Server2012R2),
+			options: map[string]any{
+				"answer_file":  map[string]any{"network_location": "Work"},
+				"post_sysprep": map[string]any{"commands": []string{"echo hello"}},
+			},
+		},
+		{
 			name: "of a build with an answer file of its own", golden: "dry-run-own.ui",
 			options: map[string]any{"answer_file_content": own, "shutdown": "agent"},
 		},

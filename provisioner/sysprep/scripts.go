@@ -17,6 +17,8 @@ import (
 type scriptBlock struct {
 	option string
 	of     func(*Config) *ScriptConfig
+	// script is the launch agent's, "" for Windows' own SetupComplete.cmd.
+	script launchagent.Script
 	// kind is what the script is checked as before the agent is known.
 	kind batchfile.Kind
 	// instead is what to use with an agent that has no such script.
@@ -25,14 +27,19 @@ type scriptBlock struct {
 
 // scriptBlocks are the blocks in the order in which their scripts run.
 var scriptBlocks = []scriptBlock{
-	{option: "before_sysprep", of: func(c *Config) *ScriptConfig { return c.BeforeSysprep }, kind: batchfile.BeforeSysprep},
 	{
-		option: "sysprep_specialize", of: func(c *Config) *ScriptConfig { return c.SysprepSpecialize }, kind: batchfile.SysprepSpecialize,
+		option: "before_sysprep", of: func(c *Config) *ScriptConfig { return c.BeforeSysprep },
+		script: launchagent.BeforeSysprep, kind: batchfile.BeforeSysprep,
+	},
+	{
+		option: "sysprep_specialize", of: func(c *Config) *ScriptConfig { return c.SysprepSpecialize },
+		script: launchagent.Specialize, kind: batchfile.SysprepSpecialize,
 		instead: "use run_synchronous in the block answer_file, whose commands run in the same pass",
 	},
 	{option: "setup_complete", of: func(c *Config) *ScriptConfig { return c.SetupComplete }, kind: batchfile.SetupComplete},
 	{
-		option: "post_sysprep", of: func(c *Config) *ScriptConfig { return c.PostSysprep }, kind: batchfile.PostSysprep,
+		option: "post_sysprep", of: func(c *Config) *ScriptConfig { return c.PostSysprep },
+		script: launchagent.PostSysprep, kind: batchfile.PostSysprep,
 		instead: "use setup_complete, whose script runs at the same time",
 	},
 }
@@ -41,29 +48,13 @@ var scriptBlocks = []scriptBlock{
 // documentation of custom scripts in Windows Setup.
 const setupComplete = `%windir%\Setup\Scripts\` + string(batchfile.SetupComplete)
 
-// scriptOf returns where an agent looks for a block's script, and false when it
-// has none. The agents keep all their scripts in one folder. Source: the
-// agents' own files.
-func scriptOf(agent launchagent.Agent, block scriptBlock) (path string, ok bool) {
-	before, ok := agent.Script(launchagent.BeforeSysprep)
-	beside := func(kind batchfile.Kind) (string, bool) {
-		return strings.TrimSuffix(before, string(batchfile.BeforeSysprep)) + string(kind), ok
-	}
-	switch block.option {
-	case "before_sysprep":
-		return before, ok
-	case "setup_complete":
+// place returns where the block's script lies with an agent, and false when
+// the agent has no such script.
+func (b scriptBlock) place(agent launchagent.Agent) (path string, ok bool) {
+	if b.script == "" {
 		return setupComplete, true
 	}
-	switch block.option + " of " + agent.ID() {
-	case "sysprep_specialize of ec2launch-v1":
-		return beside(batchfile.SysprepSpecialize)
-	case "sysprep_specialize of ec2config":
-		return beside(batchfile.SysprepSpecializePhase)
-	case "post_sysprep of ec2config":
-		return beside(batchfile.PostSysprep)
-	}
-	return "", false
+	return agent.Script(b.script)
 }
 
 // loadScripts reads and checks the user's scripts and commands.
@@ -156,16 +147,15 @@ type wantedScript struct {
 func (r *run) wantedScripts(agent launchagent.Found) ([]wantedScript, error) {
 	var wanted []wantedScript
 	for _, block := range scriptBlocks {
-		closes := block.kind == batchfile.SetupComplete && r.config.CloseWinRM
 		config := block.of(r.config)
-		if config == nil {
-			// PostSysprep.cmd runs only where SetupComplete.cmd calls it.
-			if !closes {
-				continue
-			}
+		if config == nil && block.kind == batchfile.SetupComplete && (r.config.CloseWinRM || r.config.PostSysprep != nil) {
+			// PostSysprep.cmd runs only where SetupComplete.cmd calls it: look whether it does.
 			config = &ScriptConfig{}
 		}
-		path, ok := scriptOf(agent.Agent, block)
+		if config == nil {
+			continue
+		}
+		path, ok := block.place(agent.Agent)
 		if !ok {
 			return nil, &image.Failure{
 				Code: codeNoScript, Problem: fmt.Sprintf("%s: %s has no such script (nothing was changed on the guest)", block.option, agent.Title()),
@@ -208,6 +198,12 @@ func (r *run) prepareScript(script wantedScript) error {
 		if data, err = batchfile.Append(kind, data, commands); err != nil {
 			return &image.Failure{Code: codeBatchFile, Problem: "adding to " + script.path, Cause: err, Next: "replace the script with " + script.option + ".path"}
 		}
+	}
+	if kind == batchfile.SetupComplete && r.config.PostSysprep != nil && !strings.Contains(strings.ToLower(string(data)), "postsysprep.cmd") {
+		r.say("Warning: SetupComplete.cmd does not call PostSysprep.cmd, so that post_sysprep does nothing; call it in setup_complete")
+	}
+	if !own && len(commands) == 0 {
+		return nil
 	}
 	for _, f := range batchfile.Check(kind, name, data, was) {
 		switch {

@@ -117,13 +117,85 @@ func TestEachAgentKeepsItsScriptsInAPlaceOfItsOwn(t *testing.T) {
 		t.Run(test.agent.Title(), func(t *testing.T) {
 			t.Parallel()
 			for i, block := range scriptBlocks {
-				path, ok := scriptOf(test.agent, block)
+				path, ok := block.place(test.agent)
 				if path != test.want[i] || ok != (test.want[i] != "") {
 					t.Errorf("%s is %q (%t), wanted %q", block.option, path, ok, test.want[i])
 				}
 				if !ok && block.instead == "" {
 					t.Errorf("nobody says what to use instead of %s", block.option)
 				}
+			}
+		})
+	}
+}
+
+func TestTheOlderAgentsScriptsGetTheirCommands(t *testing.T) {
+	t.Parallel()
+	const (
+		v1Specialize     = v1Data + `\Sysprep\SysprepSpecialize.cmd`
+		configSpecialize = configFolder + `\Scripts\SysprepSpecializePhase.cmd`
+		configPost       = configFolder + `\Scripts\PostSysprep.cmd`
+		useless          = "Warning: SetupComplete.cmd does not call PostSysprep.cmd"
+	)
+	says := func(word string) map[string]any { return map[string]any{"commands": []string{"echo " + word}} }
+	for _, test := range []struct {
+		name    string
+		windows func() windows.Machine
+		change  func(*windows.Machine)
+		options map[string]any
+		// want is what the scripts of the sealed image hold, by their paths.
+		want    map[string][]string
+		useless bool
+	}{
+		{
+			name: "EC2Launch v1's", windows: windows.Server2019,
+			options: map[string]any{"sysprep_specialize": says("specialized"), "setup_complete": says("complete")},
+			want:    map[string][]string{v1Specialize: {"fDenyTSConnections", "echo specialized"}, setupPath: {"echo complete"}},
+		},
+		{
+			name: "EC2Config's", windows: windows.Server2012R2,
+			change: func(m *windows.Machine) {
+				m.SetFile(setupPath, `call "`+configPost+`"`+"\r\n")
+				m.SetFile(configPost, "net stop wuauserv\r\n")
+			},
+			options: map[string]any{"sysprep_specialize": says("specialized"), "post_sysprep": says("last"), "close_winrm": true},
+			want: map[string][]string{
+				configSpecialize: {"fDenyTSConnections", "echo specialized"}, configPost: {"net stop wuauserv", "echo last"}, setupPath: {"call ", "Listener"},
+			},
+		},
+		{
+			name: "EC2Config's where nothing calls the last one", windows: windows.Server2012R2,
+			options: map[string]any{"post_sysprep": says("last")}, want: map[string][]string{configPost: {"echo last"}}, useless: true,
+		},
+		{
+			name: "EC2Config's where the user calls the last one", windows: windows.Server2012R2,
+			options: map[string]any{"post_sysprep": says("last"), "setup_complete": map[string]any{"commands": []string{`call "` + configPost + `"`}}},
+			want:    map[string][]string{configPost: {"echo last"}, setupPath: {"call "}},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, windowsOf(runs(test.windows, func(m *windows.Machine) {
+				if test.change != nil {
+					test.change(m)
+				}
+			}))).with(test.options)
+			b.succeeds()
+			b.stopped()
+			b.noResidue()
+			for path, phrases := range test.want {
+				script, _ := b.guest().File(path)
+				for _, phrase := range phrases {
+					if !strings.Contains(string(script), phrase) {
+						t.Errorf("%s lacks %q:\n%s", path, phrase, script)
+					}
+				}
+			}
+			if _, there := b.guest().File(setupPath); there && test.want[setupPath] == nil {
+				t.Error("SetupComplete.cmd was made for nothing")
+			}
+			if strings.Contains(b.ui.text(), useless) != test.useless {
+				t.Errorf("a warning of a useless script: %t", !test.useless)
 			}
 		})
 	}
