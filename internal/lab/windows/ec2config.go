@@ -38,7 +38,6 @@ func (ec2Config) setUp(g *Guest) {
 	}
 	g.configLog("Ec2SetPassword", "Ec2SetPassword plugin ended.")
 	g.setPlugin("Ec2SetPassword", "Disabled")
-	g.print("Message: Windows is Ready to use")
 }
 
 // configLog adds a line to Ec2ConfigLog.txt. The lock is held.

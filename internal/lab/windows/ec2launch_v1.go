@@ -53,7 +53,6 @@ func (ec2LaunchV1) setUp(g *Guest) {
 		g.addTask(&done)
 	}
 	g.v1Log("Message: Windows is Ready to use")
-	g.print("Message: Windows is Ready to use")
 }
 
 // v1Log adds a line to Ec2Launch.log, which is in UTF-16. The lock is held.
