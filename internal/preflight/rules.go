@@ -113,11 +113,19 @@ func sysprepRunning() ([]guest.Asker, judge) {
 
 // EC2Launch v2's sysprep waits for its service to stop; user data that runs
 // for ever and a serial port that is taken keep it running. EC2Config's service
-// always runs. EC2Launch v1 has none.
+// always runs. EC2Launch v1 has a script instead, which disables its own task
+// when it ends: the one that the sealing schedules for the clones.
 func agentService() ([]guest.Asker, judge) {
 	services := guest.Services("Amazon EC2Launch", "Ec2Config")
-	return []guest.Asker{services}, func(f *Facts) []Finding {
-		if f.Agent.Agent == nil || f.Agent.Service() == "" {
+	script := guest.Query("Win32_Process", "CommandLine LIKE '%InitializeInstance.ps1%'", "ProcessId")
+	return []guest.Asker{services, script}, func(f *Facts) []Finding {
+		switch {
+		case f.Agent.Agent == nil:
+			return nil
+		case f.Agent.ID() == "ec2launch-v1" && len(script.Or(guest.Objects{}).Objects) > 0:
+			return stop("EC2Launch v1 is still setting the instance up (InitializeInstance.ps1 runs), and would disable the task that has to set up the instances from the image",
+				"Wait until its log says that Windows is ready to use.")
+		case f.Agent.Service() == "":
 			return nil
 		}
 		answer, err := services.Answer()

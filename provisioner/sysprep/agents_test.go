@@ -290,6 +290,17 @@ func TestAnAnswerFileThatEC2LaunchV1WouldSpoil(t *testing.T) {
 	marked.succeeds()
 }
 
+// At its end InitializeInstance.ps1 disables the task that the image needs.
+func TestAGuestThatEC2LaunchV1IsStillSettingUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, windowsOf(runs(windows.Server2019, func(m *windows.Machine) { m.MetadataOff = true })))
+	if b.guest().Execute("powershell.exe", "-File "+v1Data+`\Scripts\InitializeInstance.ps1`) == 0 {
+		t.Fatal("the script does not start")
+	}
+	b.fails("ES-109", "InitializeInstance.ps1 runs", "Windows is ready to use")
+	b.untouched()
+}
+
 func TestAPowerShellOfServer2008R2IsTooOld(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, windowsOf(runs(windows.Server2008R2)))

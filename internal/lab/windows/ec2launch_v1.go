@@ -84,12 +84,16 @@ func (a v1) has(parameter string) bool {
 }
 
 // initialize is InitializeInstance.ps1 with -Schedule or -SchedulePerBoot. Run
-// without them it would set the instance up, which the model does at boot only.
+// without them it would set the instance up, which the model does at boot only,
+// or wait for ever for the instance metadata.
 func (a v1) initialize() int {
 	flag := ""
 	switch {
 	case a.has("-SchedulePerBoot"):
 		flag = " -KeepSchedule"
+	case !a.has("-Schedule") && a.guest.machine.MetadataOff:
+		<-a.ctx.Done()
+		return killedCode
 	case !a.has("-Schedule"):
 		return cannotRun(a.process)
 	}
