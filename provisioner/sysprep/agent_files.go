@@ -43,10 +43,7 @@ func (r *run) prepareAgent(ctx context.Context) error {
 	}
 	edits, err := agent.Edits(shutdown, files)
 	if err != nil {
-		return &image.Failure{
-			Code: codeAgentShutdown, Problem: r.expand(err.Error()) + "; nothing was changed on the guest",
-			Next: "with shutdown = \"agent\" the guest is shut down by its agent, whether it was sealed or not: EC2's console output and the record tell",
-		}
+		return &image.Failure{Code: codeAgentShutdown, Problem: r.expand(err.Error()) + "; nothing was changed on the guest"}
 	}
 	for _, edit := range edits {
 		path := edit.Path
