@@ -84,3 +84,29 @@ func TestADryRunEndsTheBuildOfABuilderThatWouldGoOn(t *testing.T) {
 	b.untouched()
 	b.recorded(handoff.StagePlanned, "")
 }
+
+// Packer's communicator puts requests into files on the guest: they go, too.
+func TestADryRunThroughPackersCommunicatorLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for name, connect := range map[string]func(*testing.T) *bench{
+		"over SSH": func(t *testing.T) *bench {
+			b, _ := newSSH(t, nil)
+			return b
+		},
+		"over WinRM": func(t *testing.T) *bench {
+			b := newBench(t, nil).byTheBuild("winrm").with(map[string]any{"transport": "communicator"})
+			b.comm = packers(t, b)
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := connect(t).with(map[string]any{"setup_complete": map[string]any{"commands": []string{"echo hello"}}, "dry_run": true})
+			b.succeeds()
+			b.asBefore()
+			b.noResidue()
+			b.recorded(handoff.StagePlanned, "")
+			b.said("Dry run: nothing was changed on the guest, and nothing was sealed.")
+		})
+	}
+}
