@@ -93,18 +93,18 @@ func (a *AnswerFileConfig) secrets() []string {
 	return secrets
 }
 
-// locale is the locale that EC2Launch v2 is to write into its answer file:
-// that of user_locale, or of the first of the others that is given.
-func (a *AnswerFileConfig) locale() string {
+// locales are the locales of the options, the one that decides first.
+func (a *AnswerFileConfig) locales() []string {
 	if a == nil {
-		return ""
+		return nil
 	}
+	var locales []string
 	for _, value := range []*string{a.UserLocale, a.SystemLocale, a.UILanguage, a.InputLocale} {
 		if value != nil {
-			return *value
+			locales = append(locales, *value)
 		}
 	}
-	return ""
+	return locales
 }
 
 // loadAnswerFile reads, checks and edits the user's answer file, and checks the
@@ -168,7 +168,7 @@ func (c *Config) loadAnswerFile(wrong wrongFunc) {
 
 // prepareAnswerFile checks the answer file that will be used, with the settings
 // of the options in it, and has it staged when it is not the agent's own one.
-func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[guest.Piece]) error {
+func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[guest.Piece], locale guest.Value) error {
 	piece, err := wholeFile(answer, agent.AnswerFile())
 	if err != nil {
 		return &image.Failure{Code: codeAnswerFile, Problem: "reading the agent's answer file " + agent.AnswerFile(), Cause: err}
@@ -237,7 +237,7 @@ func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[gues
 		}
 	}
 	r.place("answer file", agent.AnswerFile(), file.Bytes(), difference)
-	r.setLocale(agent)
+	r.setLocale(agent, file, locale)
 	return nil
 }
 
@@ -256,20 +256,36 @@ func secretFailure(what string) error {
 // answer file before it starts Sysprep. Source: the AWS user guide on EC2Launch v2.
 var localeName = launchagent.Setting{Path: `HKU\.DEFAULT\Control Panel\International`, Name: "LocaleName"}
 
-// setLocale makes EC2Launch v2 write the wanted locale.
-func (r *run) setLocale(agent launchagent.Found) {
-	locale := r.config.AnswerFile.locale()
-	if locale == "" || agent.ID() != (launchagent.EC2LaunchV2{}).ID() {
+// setLocale makes EC2Launch v2 write the wanted locale: that of the user's own
+// answer file, or of the options for the agent's. found is the guest's own.
+func (r *run) setLocale(agent launchagent.Found, file *answerfile.File, found guest.Value) {
+	if agent.ID() != (launchagent.EC2LaunchV2{}).ID() {
 		return
 	}
-	if err := (answerfile.Settings{UserLocale: &locale}).Validate(); err != nil {
-		r.say("Warning: answer_file.input_locale names keyboards and no language; EC2Launch v2 writes the guest's own locale into its answer file, give user_locale")
-		return
-	}
-	for _, other := range []*string{r.config.AnswerFile.InputLocale, r.config.AnswerFile.SystemLocale, r.config.AnswerFile.UILanguage} {
-		if other != nil && *other != locale {
-			r.say("Warning: EC2Launch v2 writes one locale, %s, into all four settings of its answer file; %s may get lost", locale, *other)
+	locales := r.config.AnswerFile.locales()
+	if r.config.answerFile != nil {
+		locales = nil
+		for _, option := range []string{"user_locale", "system_locale", "ui_language", "input_locale"} {
+			if value, ok := file.Value(option); ok && value != "" {
+				locales = append(locales, value)
+			}
 		}
+	}
+	if len(locales) == 0 {
+		return
+	}
+	locale := locales[0]
+	if errs := (answerfile.Settings{UserLocale: &locale}).Validate(); len(errs) > 0 {
+		r.say("Warning: EC2Launch v2 writes the guest's own locale, %s, into its answer file, so that %s gets lost; give user_locale", found.Text, locale)
+		return
+	}
+	for _, other := range locales[1:] {
+		if other != locale {
+			r.say("Warning: EC2Launch v2 writes one locale, %s, into all four settings of its answer file; %s may get lost", locale, other)
+		}
+	}
+	if found.Text == locale {
+		return
 	}
 	r.settings = append(r.settings, generalize.Setting{
 		Setting: localeName, Value: guest.Value{Exists: true, Name: localeName.Name, Kind: guest.KindString, Text: locale},

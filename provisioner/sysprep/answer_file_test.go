@@ -193,29 +193,49 @@ func TestWhatTheSettingsChangeIsPutBack(t *testing.T) {
 	b.noResidue()
 }
 
-// The guest's own locale, where the option names keyboards alone.
-func TestALocaleThatTheAgentCannotTakeIsSaid(t *testing.T) {
+// EC2Launch v2 takes the locale for its answer file from the registry.
+func TestTheLocaleThatEC2LaunchV2IsToWrite(t *testing.T) {
 	t.Parallel()
+	german := strings.Replace(own, "</unattend>", `  <settings pass="oobeSystem">
+    <component name="Microsoft-Windows-International-Core" processorArchitecture="amd64" publicKeyToken="31bf3856ad364e35" language="neutral" versionScope="nonSxS">
+      <SystemLocale>de-DE</SystemLocale>
+      <UserLocale>de-CH</UserLocale>
+    </component>
+  </settings>
+</unattend>`, 1)
+	const sets = `Setting HKU\.DEFAULT\Control Panel\International!LocaleName to `
 	for _, test := range []struct {
-		name     string
-		settings map[string]any
-		said     string
-		locale   string
+		name    string
+		options map[string]any
+		said    string
+		locale  string
 	}{
 		{
-			name: "keyboards alone", settings: map[string]any{"input_locale": "0407:00000407"}, locale: "en-US",
-			said: "Warning: answer_file.input_locale names keyboards and no language",
+			name: "where there are keyboards alone", options: map[string]any{"answer_file": map[string]any{"input_locale": "0407:00000407"}}, locale: "en-US",
+			said: "Warning: EC2Launch v2 writes the guest's own locale, en-US, into its answer file, so that 0407:00000407 gets lost; give user_locale",
 		},
 		{
-			name: "two languages", settings: map[string]any{"user_locale": "de-AT", "ui_language": "en-US"}, locale: "de-AT",
+			name: "where there are two", options: map[string]any{"answer_file": map[string]any{"user_locale": "de-AT", "ui_language": "en-US"}}, locale: "de-AT",
 			said: "Warning: EC2Launch v2 writes one locale, de-AT, into all four settings of its answer file; en-US may get lost",
+		},
+		{name: "where the guest has it already", options: map[string]any{"answer_file": map[string]any{"user_locale": "en-US"}}, locale: "en-US"},
+		{
+			name: "where it stands in the user's own file", options: map[string]any{"answer_file_content": german}, locale: "de-CH",
+			said: "Warning: EC2Launch v2 writes one locale, de-CH, into all four settings of its answer file; de-DE may get lost",
+		},
+		{
+			name: "where a setting changes the user's own file", locale: "de-DE", said: sets + `"de-DE"`,
+			options: map[string]any{"answer_file_content": german, "answer_file": map[string]any{"user_locale": "de-DE"}},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, nil).with(map[string]any{"answer_file": test.settings})
+			b := newBench(t, nil).with(test.options)
 			b.succeeds()
 			b.said(test.said)
+			if set := strings.Contains(b.ui.text(), sets); set != (test.locale != "en-US") {
+				t.Errorf("the locale was set: %t", set)
+			}
 			if got := b.guest().Registry(localeName.Path, localeName.Name).Text; got != test.locale {
 				t.Errorf("the sealed image's LocaleName is %s", got)
 			}

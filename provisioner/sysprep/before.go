@@ -180,14 +180,15 @@ func (r *run) prepareFiles(ctx context.Context) error {
 		return err
 	}
 	answer := guest.FileRead(agent.AnswerFile(), 0, maxGuestFile)
-	calls := []guest.Asker{answer}
+	locale := guest.RegistryValue(localeName.Path, localeName.Name)
+	calls := []guest.Asker{answer, locale}
 	for _, script := range scripts {
 		calls = append(calls, script.read)
 	}
 	if err := r.guest.Ask(ctx, calls...); err != nil {
 		return err
 	}
-	if err := r.prepareAnswerFile(agent, answer); err != nil {
+	if err := r.prepareAnswerFile(agent, answer, locale.Or(guest.Value{})); err != nil {
 		return err
 	}
 	return r.prepareScripts(scripts)
