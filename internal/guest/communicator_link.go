@@ -52,6 +52,14 @@ func (l *communicatorLink) Interrupt(context.Context) error {
 	return errors.New("a guest behind Packer's communicator cannot be interrupted")
 }
 
+// Abandon makes Close leave the guest alone. What the link left there is for
+// the sealer to delete, see Leftovers.
+func (l *communicatorLink) Abandon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = true
+}
+
 // Drop implements Link. Every exchange has a process of its own, so there is
 // nothing to forget.
 func (l *communicatorLink) Drop() {}

@@ -105,6 +105,14 @@ func (g *Guest) Leftovers() string {
 	return ""
 }
 
+// Abandon lets go of a guest that is going down: nothing is asked of it any
+// more, not even by Close.
+func (g *Guest) Abandon() {
+	if link, ok := g.link.(interface{ Abandon() }); ok {
+		link.Abandon()
+	}
+}
+
 // Close ends the conversation.
 func (g *Guest) Close() error { return g.link.Close() }
 

@@ -43,7 +43,7 @@ func readSwitches(data []byte) (switches, error) {
 	text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	skipped := len(data) - len(text)
 	decoder := xml.NewDecoder(bytes.NewReader(text))
-	depth, any := 0, false
+	depth, some := 0, false
 	for {
 		begin := int(decoder.InputOffset())
 		token, err := decoder.Token()
@@ -57,7 +57,7 @@ func readSwitches(data []byte) (switches, error) {
 		case xml.StartElement:
 			if depth > 0 || token.Name.Local == "Switches" {
 				depth++
-				any = true
+				some = true
 			}
 		case xml.EndElement:
 			if depth > 0 {
@@ -69,7 +69,7 @@ func readSwitches(data []byte) (switches, error) {
 			}
 		}
 	}
-	if !any {
+	if !some {
 		return switches{}, errNoSwitches
 	}
 	return found, nil

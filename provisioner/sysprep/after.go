@@ -192,6 +192,7 @@ func (r *run) shutDown(ctx context.Context) error {
 		return nil
 	case r.client == nil:
 		// Packer's communicator must not be asked any more: it would hang.
+		r.guest.Abandon()
 		r.say("The guest is shutting down")
 		return r.saveLate(handoff.StageShutdown)
 	}
