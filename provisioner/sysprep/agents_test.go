@@ -290,6 +290,45 @@ func TestAnAnswerFileThatEC2LaunchV1WouldSpoil(t *testing.T) {
 	marked.succeeds()
 }
 
+// The settings and the script of the user's go where the agent keeps its own,
+// and with a refusal they go again.
+func TestFilesOfTheUsersGoWhereTheAgentKeepsItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name           string
+		windows        func() windows.Machine
+		answer, script string
+	}{
+		{"EC2Launch v1", windows.Server2019, v1Data + `\Sysprep\Unattend.xml`, v1Data + `\Sysprep\BeforeSysprep.cmd`},
+		{"EC2Config", windows.Server2012R2, configFolder + `\sysprep2008.xml`, configFolder + `\Scripts\BeforeSysprep.cmd`},
+	} {
+		options := map[string]any{
+			"answer_file":    map[string]any{"registered_owner": "Zoë"},
+			"before_sysprep": map[string]any{"commands": []string{`reg add HKLM\SOFTWARE\Golden /v Sealed /t REG_DWORD /d 1 /f`}},
+		}
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, windowsOf(runs(test.windows))).with(options)
+			b.succeeds()
+			b.stopped()
+			answer, _ := b.guest().File(test.answer)
+			if text := string(answer); !strings.HasPrefix(text, "\ufeff") || !strings.Contains(text, "<RegisteredOwner>Zo&#235;<") {
+				t.Errorf("the answer file in the image:\n%s", text)
+			}
+			script, _ := b.guest().File(test.script)
+			if !strings.Contains(string(script), "Golden") || b.guest().Registry(`HKLM\SOFTWARE\Golden`, "Sealed").Text != "1" {
+				t.Errorf("the script in the image, which did not run:\n%s", script)
+			}
+		})
+		t.Run(test.name+" refused", func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, windowsOf(runs(test.windows, refuses))).with(map[string]any{"answer_file": options["answer_file"]})
+			b.fails("ES-316")
+			b.asBefore()
+		})
+	}
+}
+
 // At its end InitializeInstance.ps1 disables the task that the image needs.
 func TestAGuestThatEC2LaunchV1IsStillSettingUp(t *testing.T) {
 	t.Parallel()
