@@ -101,6 +101,28 @@ func TestABuildMakesAnAMIOverHTTPSWithAPrivateAuthority(t *testing.T) {
 	b.wantOneAMI(b.build(example(t, "strict-connection.pkr.hcl"), nil), "seen")
 }
 
+func TestABuildMakesAnAMIOfEachWindowsWithItsAgent(t *testing.T) {
+	for name, described := range map[string]windows.Machine{
+		"Server 2025 with EC2Launch v2": windows.Server2025(),
+		"Server 2019 with EC2Launch v1": windows.Server2019(),
+		"Server 2012 R2 with EC2Config": windows.Server2012R2(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, func(o *lab.Options) {
+				described.Network.KeepPassword = true
+				o.Machines[0].Windows = &described
+			})
+			r := b.build(example(t, "full-job.pkr.hcl"), nil)
+			b.wantOneAMI(r, "seen")
+			_, agent, _ := strings.Cut(name, " with ")
+			if !strings.Contains(r.output, "Starting Sysprep through "+agent) {
+				t.Errorf("the build did not use %s:\n%s", agent, r.output)
+			}
+		})
+	}
+}
+
 func TestABuildMakesAnAMIThroughPackersCommunicator(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(o *lab.Options) { o.Machines[0].Windows.Network.KeepPassword = true })
