@@ -98,13 +98,12 @@ type Config struct {
 	// is free. Give the post-processor the same. Default: not checked.
 	AMIName string `mapstructure:"ami_name"`
 
-	// The launch agent: `auto`, `ec2launch-v2`, `ec2launch-v1` or `ec2config`. This
-	// version seals with EC2Launch v2 and names the others. Default: `auto`, the
-	// newest that is installed.
+	// The launch agent: `auto`, `ec2launch-v2`, `ec2launch-v1` or `ec2config`.
+	// Default: `auto`, the newest that is installed.
 	Agent string `mapstructure:"agent"`
 	// Who shuts the guest down: `sealed` shuts it down only after the seal has been
 	// seen, so that a guest that stopped is one that is sealed; `agent` lets the
-	// launch agent do it; `none` leaves the sealed guest up for the builder to stop.
+	// launch agent do it, which may cut the sealer off before it has tidied up; `none` leaves the sealed guest up for the builder to stop.
 	// Default: `sealed`.
 	Shutdown string `mapstructure:"shutdown"`
 	// A local answer file (unattend.xml) that replaces the agent's. It is checked by
