@@ -103,7 +103,8 @@ type Config struct {
 	Agent string `mapstructure:"agent"`
 	// Who shuts the guest down: `sealed` shuts it down only after the seal has been
 	// seen, so that a guest that stopped is one that is sealed; `agent` lets the
-	// launch agent do it, which may cut the sealer off before it has tidied up; `none` leaves the sealed guest up for the builder to stop.
+	// launch agent do it, which may cut the sealer off before it has tidied up;
+	// `none` leaves the sealed guest up for the builder to stop.
 	// Default: `sealed`.
 	Shutdown string `mapstructure:"shutdown"`
 	// A local answer file (unattend.xml) that replaces the agent's. It is checked by
