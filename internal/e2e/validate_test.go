@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +149,45 @@ func TestAConnectionThatIsWrongIsReportedWithinSeconds(t *testing.T) {
 			}
 			if b.guest().Fingerprint() != before {
 				t.Error("the guest was changed")
+			}
+		})
+	}
+}
+
+const requiredPlugins = `
+packer {
+  required_plugins {
+    ec2-sysprep = {
+      source  = "github.com/golden-ami/ec2-sysprep"
+      version = ">= 0.1.0"
+    }
+  }
+}
+`
+
+// The README's templates are what people copy first. B needs the plugin amazon,
+// which is not to be had here.
+func TestTheReadmesTemplatesAreValid(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)<!-- template: (\\S+) -->\n```hcl\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(blocks) < 4 {
+		t.Fatalf("the README has %d templates", len(blocks))
+	}
+	for _, block := range blocks {
+		name := string(block[1])
+		if name == "B" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := &bench{t: t, packer: thePacker(t), folder: t.TempDir(), vars: map[string]string{"host": "192.0.2.10", "password": "a-Password-1"}}
+			b.write("ca.pem", "-")
+			r := b.run(nil, "validate", b.write("readme.pkr.hcl", requiredPlugins+string(block[2])))
+			if r.code != 0 {
+				t.Errorf("packer validate ended with %d:\n%s", r.code, r.output)
 			}
 		})
 	}
