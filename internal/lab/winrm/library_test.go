@@ -48,9 +48,10 @@ func TestPackersLibrary(t *testing.T) {
 				t.Fatal(err)
 			}
 			var stdout, stderr bytes.Buffer
-			// The library's sealing transport is not fit for a Send while a
-			// Receive is under way.
-			if name != sealedName {
+			// The library's transports for NTLM are not fit for a Send while a
+			// Receive is under way: the steps of one handshake may take
+			// different connections then, which ends in 401 now and then.
+			if test.transport == nil {
 				code, err := client.RunWithContextWithInput(t.Context(), "reverse", &stdout, &stderr, strings.NewReader("stressed"))
 				if err != nil || code != 0 || stdout.String() != "desserts" || stderr.String() != "" {
 					t.Errorf("code %d, stdout %q, stderr %q, %v", code, stdout.String(), stderr.String(), err)
