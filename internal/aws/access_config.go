@@ -293,5 +293,8 @@ func withoutUserinfo(address string) string {
 
 // known says that an option is given and its value already known.
 func known(value string) bool {
-	return value != "" && !strings.Contains(value, Unknown)
+	return value != "" && Known(value)
 }
+
+// Known says that Packer knows an option's value already, given or not.
+func Known(value string) bool { return !strings.Contains(value, Unknown) }

@@ -363,12 +363,8 @@ func (j *Job) AwaitDown(ctx context.Context, alive func(context.Context) error) 
 			told = time.Now()
 			j.Say("Waiting for the guest to shut down")
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := guest.Wait(ctx, pause); err != nil {
+			return err
 		}
 	}
 }

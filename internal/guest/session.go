@@ -164,7 +164,7 @@ func (g *Guest) Ask(ctx context.Context, calls ...Asker) error {
 		if !time.Now().Add(reconnectPause).Before(deadline) {
 			return err
 		}
-		if waitErr := wait(ctx, reconnectPause); waitErr != nil {
+		if waitErr := Wait(ctx, reconnectPause); waitErr != nil {
 			return waitErr
 		}
 	}
@@ -362,7 +362,8 @@ func Fetch[T any](ctx context.Context, g *Guest, call *Call[T]) (T, error) {
 	return call.Answer()
 }
 
-func wait(ctx context.Context, d time.Duration) error {
+// Wait blocks for d or until ctx is done, and returns ctx's error then.
+func Wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
 // maxSize is the size in bytes beyond which a file is not taken for a record.
@@ -51,6 +53,21 @@ type Store struct {
 	CachePath string
 	// RecordPath is the user's own place, the option record_path. Empty: none.
 	RecordPath string
+}
+
+// StoreOf returns the places of this run's record of a build, by which both
+// components find the same one. recordPath is the option record_path. Outside a
+// run of Packer's there is no place in its cache folder.
+func StoreOf(recordPath, builderType, sourceName string) (Store, error) {
+	store := Store{RecordPath: recordPath}
+	if run := os.Getenv("PACKER_RUN_UUID"); run != "" {
+		cache, err := packersdk.CachePath()
+		if err != nil {
+			return Store{}, fmt.Errorf("finding Packer's cache folder: %w", err)
+		}
+		store.CachePath = Path(cache, run, builderType, sourceName)
+	}
+	return store, nil
 }
 
 // Save writes the record to both places, and stamps it with its version and

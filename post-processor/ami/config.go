@@ -13,7 +13,6 @@ package ami
 import (
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -156,7 +155,7 @@ func (c *Config) check() []error {
 	switch {
 	case c.AMIName == "":
 		add("ami_name: the AMI must have a name")
-	case !known(c.AMIName):
+	case !aws.Known(c.AMIName):
 	default:
 		if len(c.AMIName) < minNameLength || len(c.AMIName) > maxNameLength {
 			add("ami_name: %q has %d characters; EC2 takes %d to %d", c.AMIName, len(c.AMIName), minNameLength, maxNameLength)
@@ -165,13 +164,13 @@ func (c *Config) check() []error {
 			add("ami_name: EC2 does not take %s in the name %q; {{clean_resource_name}} replaces it", strange(c.AMIName), c.AMIName)
 		}
 	}
-	if known(c.AMIDescription) && len(c.AMIDescription) > maxDescription {
+	if aws.Known(c.AMIDescription) && len(c.AMIDescription) > maxDescription {
 		add("ami_description: it has %d characters; EC2 takes %d", len(c.AMIDescription), maxDescription)
 	}
 	errs = append(errs, checkTags("tags", c.Tags)...)
 	errs = append(errs, checkTags("snapshot_tags", c.SnapshotTags)...)
 	switch {
-	case c.InstanceID == "" || !known(c.InstanceID):
+	case c.InstanceID == "" || !aws.Known(c.InstanceID):
 	case c.InstanceID == "Null" || strings.HasPrefix(c.InstanceID, "ERR_"):
 		add("instance_id: %q is what the builder gives for build.ID when it knows no instance; leave the option out, the record knows the instance", c.InstanceID)
 	case !instanceForm.MatchString(c.InstanceID):
@@ -210,7 +209,7 @@ func checkTags(name string, tags map[string]string) []error {
 			add("%q: keys that begin with %s belong to this plugin", key, image.TagPrefix)
 		case len([]rune(key)) > maxTagKey:
 			add("%q: the key has more than %d characters", key, maxTagKey)
-		case known(tags[key]) && len([]rune(tags[key])) > maxTagValue:
+		case aws.Known(tags[key]) && len([]rune(tags[key])) > maxTagValue:
 			add("%q: the value has more than %d characters", key, maxTagValue)
 		}
 	}
@@ -231,13 +230,13 @@ func (c *Config) ready() error {
 		{"journal_path", c.JournalPath},
 		{"result_path", c.ResultPath},
 	} {
-		if !known(option.value) {
+		if !aws.Known(option.value) {
 			errs = append(errs, fmt.Errorf("%s: its value is %q, because this builder does not say what build.… was asked for; use a variable or a local value instead", option.name, option.value))
 		}
 	}
 	for name, tags := range map[string]map[string]string{"tags": c.Tags, "snapshot_tags": c.SnapshotTags} {
 		for _, key := range sortedKeys(tags) {
-			if !known(tags[key]) {
+			if !aws.Known(tags[key]) {
 				errs = append(errs, fmt.Errorf("%s: %q: its value is %q, because this builder does not say what build.… was asked for", name, key, tags[key]))
 			}
 		}
@@ -248,24 +247,13 @@ func (c *Config) ready() error {
 
 // store is where this build's record lies.
 func (c *Config) store() (handoff.Store, error) {
-	store := handoff.Store{RecordPath: c.RecordPath}
-	if run := os.Getenv("PACKER_RUN_UUID"); run != "" {
-		cache, err := packersdk.CachePath()
-		if err != nil {
-			return handoff.Store{}, fmt.Errorf("finding Packer's cache folder: %w", err)
-		}
-		store.CachePath = handoff.Path(cache, run, c.PackerBuilderType, c.PackerBuildName)
-	}
-	return store, nil
+	return handoff.StoreOf(c.RecordPath, c.PackerBuilderType, c.PackerBuildName)
 }
 
 // demand is what the user wants to be sure of.
 func (c *Config) demand() image.Demand {
 	return image.Demand{Proof: c.RequireProof.True(), Generalized: c.Generalized.True()}
 }
-
-// known says that Packer knows the value already.
-func known(value string) bool { return !strings.Contains(value, aws.Unknown) }
 
 // strange lists the characters of a name that EC2 does not take.
 func strange(name string) string {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/aws"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/generalize"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest/direct"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/handoff"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/image"
@@ -173,12 +174,8 @@ func (r *run) awaitStopped(ctx context.Context) error {
 			told = time.Now()
 			r.say("Still waiting for %s to shut itself down", id)
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := guest.Wait(ctx, pause); err != nil {
+			return err
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/answerfile"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/aws"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/generalize"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
@@ -21,7 +22,7 @@ type optionText struct{ name, value string }
 // yet are left out.
 func (a *AnswerFileConfig) settings() answerfile.Settings {
 	text := func(value *string) *string {
-		if value == nil || !known(*value) {
+		if value == nil || !aws.Known(*value) {
 			return nil
 		}
 		return value
@@ -38,7 +39,7 @@ func (a *AnswerFileConfig) settings() answerfile.Settings {
 		ComputerName:                text(a.ComputerName), ProductKey: text(a.ProductKey), AdministratorPassword: text(a.AdministratorPassword),
 	}
 	for _, c := range a.RunSynchronous {
-		if known(c.Path) && known(c.Description) && known(c.WillReboot) {
+		if aws.Known(c.Path) && aws.Known(c.Description) && aws.Known(c.WillReboot) {
 			s.RunSynchronous = append(s.RunSynchronous, answerfile.Command{
 				Order: c.Order, Description: c.Description, Path: c.Path, WillReboot: answerfile.Reboot(c.WillReboot),
 			})
@@ -86,7 +87,7 @@ func (a *AnswerFileConfig) secrets() []string {
 		return nil
 	}
 	for _, secret := range []*string{a.ProductKey, a.AdministratorPassword} {
-		if secret != nil && *secret != "" && known(*secret) {
+		if secret != nil && *secret != "" && aws.Known(*secret) {
 			secrets = append(secrets, *secret)
 		}
 	}
@@ -125,7 +126,7 @@ func (c *Config) loadAnswerFile(wrong wrongFunc) {
 		wrong("answer_file_content", "answer_file_path is given too; drop one of them")
 		return
 	case c.AnswerFilePath != "":
-		if !known(c.AnswerFilePath) {
+		if !aws.Known(c.AnswerFilePath) {
 			return
 		}
 		var err error
@@ -134,7 +135,7 @@ func (c *Config) loadAnswerFile(wrong wrongFunc) {
 			return
 		}
 	case c.AnswerFileContent != "":
-		if !known(c.AnswerFileContent) {
+		if !aws.Known(c.AnswerFileContent) {
 			return
 		}
 		option, name, data = "answer_file_content", "answer_file_content", []byte(c.AnswerFileContent)

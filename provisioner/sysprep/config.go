@@ -290,12 +290,12 @@ func (c *Config) checkConnection(wrong wrongFunc) {
 	if c.WinRMInsecure && (c.WinRMCAFile != "" || c.WinRMCertificateSHA256 != "") {
 		wrong("winrm_insecure", "it accepts any certificate, and winrm_ca_file or winrm_certificate_sha256 says which; drop one of them")
 	}
-	if known(c.WinRMCAFile) && c.WinRMCAFile != "" {
+	if aws.Known(c.WinRMCAFile) && c.WinRMCAFile != "" {
 		if _, err := os.Stat(c.WinRMCAFile); err != nil {
 			wrong("winrm_ca_file", "%w", err)
 		}
 	}
-	if pin := strings.ReplaceAll(c.WinRMCertificateSHA256, ":", ""); pin != "" && known(pin) {
+	if pin := strings.ReplaceAll(c.WinRMCertificateSHA256, ":", ""); pin != "" && aws.Known(pin) {
 		if len(pin) != 64 || strings.Trim(strings.ToLower(pin), "0123456789abcdef") != "" {
 			wrong("winrm_certificate_sha256", "it has to be 64 hexadecimal digits, with or without colons")
 		}
@@ -312,10 +312,10 @@ func (c *Config) checkJob(wrong wrongFunc) {
 	if !slices.Contains(ways, c.Shutdown) {
 		wrong("shutdown", "%q is none of %s", c.Shutdown, quotedList(ways))
 	}
-	if known(c.InstanceID) && c.InstanceID != "" && !strings.HasPrefix(c.InstanceID, "i-") {
+	if aws.Known(c.InstanceID) && c.InstanceID != "" && !strings.HasPrefix(c.InstanceID, "i-") {
 		wrong("instance_id", "%q is no instance id; one looks like i-0123456789abcdef0", c.InstanceID)
 	}
-	if known(c.AMIName) && c.AMIName != "" && (len(c.AMIName) < 3 || len(c.AMIName) > 128) {
+	if aws.Known(c.AMIName) && c.AMIName != "" && (len(c.AMIName) < 3 || len(c.AMIName) > 128) {
 		wrong("ami_name", "%q has %d characters; EC2 takes 3 to 128", c.AMIName, len(c.AMIName))
 	}
 	for _, id := range c.Preflight.Ignore {
@@ -341,7 +341,7 @@ func each(err error) []error {
 // secrets are the values that no line may show.
 func (c *Config) secrets() []string {
 	secrets := c.AccessConfig.Secrets()
-	if c.WinRMPassword != "" && known(c.WinRMPassword) {
+	if c.WinRMPassword != "" && aws.Known(c.WinRMPassword) {
 		secrets = append(secrets, c.WinRMPassword)
 	}
 	return append(secrets, c.AnswerFile.secrets()...)
@@ -376,27 +376,16 @@ func (c *Config) unknowns() error {
 	options = append(options, c.AnswerFile.texts()...)
 	options = append(options, c.scriptTexts()...)
 	for _, option := range options {
-		if !known(option.value) {
+		if !aws.Known(option.value) {
 			errs = append(errs, fmt.Errorf("%s: its value is still %s: this builder does not say what build.… was asked for; use a variable or a local value instead", option.name, aws.Unknown))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// known says that Packer knows the value already.
-func known(value string) bool { return !strings.Contains(value, aws.Unknown) }
-
 // store is where this build's record lies.
 func (c *Config) store() (handoff.Store, error) {
-	store := handoff.Store{RecordPath: c.RecordPath}
-	if run := os.Getenv("PACKER_RUN_UUID"); run != "" {
-		cache, err := packersdk.CachePath()
-		if err != nil {
-			return handoff.Store{}, fmt.Errorf("finding Packer's cache folder: %w", err)
-		}
-		store.CachePath = handoff.Path(cache, run, c.PackerBuilderType, c.PackerBuildName)
-	}
-	return store, nil
+	return handoff.StoreOf(c.RecordPath, c.PackerBuilderType, c.PackerBuildName)
 }
 
 // options are the connection's, from the options or from the build's own.

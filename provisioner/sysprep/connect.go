@@ -136,12 +136,8 @@ func (r *run) contact(ctx context.Context) error {
 			r.say("Still waiting for the guest (%s)", short(err))
 		}
 		r.guest.Drop()
-		timer := time.NewTimer(contactPause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := guest.Wait(ctx, contactPause); err != nil {
+			return err
 		}
 	}
 }

@@ -77,11 +77,7 @@ func callOff(ctx context.Context, job *generalize.Job) error {
 		if err == nil {
 			return nil
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if guest.Wait(ctx, pause) != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/aws"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/batchfile"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
@@ -83,13 +84,13 @@ func (c *Config) loadScript(block scriptBlock, wrong wrongFunc) {
 	case s.Path != "" && len(s.Commands) > 0:
 		wrong(option+".path", "commands are given too; drop one of them")
 	case len(s.Commands) > 0:
-		if !known(strings.Join(s.Commands, "")) {
+		if !aws.Known(strings.Join(s.Commands, "")) {
 			return
 		}
 		for _, err := range each(batchfile.CheckCommands(s.Commands)) {
 			wrong(option+".commands", "%w", err)
 		}
-	case known(s.Path):
+	case aws.Known(s.Path):
 		data, err := os.ReadFile(s.Path)
 		if err != nil {
 			wrong(option+".path", "%w", err)
