@@ -17,6 +17,7 @@ require (
 	github.com/hashicorp/packer-plugin-sdk v0.6.10
 	github.com/masterzen/winrm v0.0.0-20250927112105-5f8e6c707321
 	github.com/zclconf/go-cty v1.16.3
+	go.yaml.in/yaml/v3 v3.0.4
 	golang.org/x/crypto v0.53.0
 	golang.org/x/text v0.38.0
 )

@@ -17,7 +17,7 @@ const maxSize = 22_000_000
 func release(tb testing.TB, system, architecture string) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "packer-plugin-ec2-sysprep")
-	build := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-tags", "codec.notfastpath", "-ldflags", "-s -w", "-o", path, ".")
+	build := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-tags", "codec.notfastpath", "-gcflags=github.com/...=-l", "-ldflags", "-s -w", "-o", path, ".")
 	build.Dir = filepath.Join("..", "..")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+architecture, "GOFLAGS=")
 	if output, err := build.CombinedOutput(); err != nil {
