@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/xmltext"
 )
 
 // CheckOptions is what Check may know about the guest. The zero value checks
@@ -52,54 +53,53 @@ func (f *File) Check(opts CheckOptions) []Finding {
 
 // add records a finding at an offset of the text.
 func (c *checker) add(offset int, severity finding.Severity, id, remedy, format string, args ...any) {
-	line, column := position(c.text, offset)
-	c.found = append(c.found, Finding{ID: id, Severity: severity, File: c.name, Line: line, Column: column, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+	line, column := c.doc.Position(offset)
+	c.found = append(c.found, Finding{ID: id, Severity: severity, File: c.Name(), Line: line, Column: column, Message: fmt.Sprintf(format, args...), Remedy: remedy})
 }
 
 // addMissing records a finding about something that has no place.
 func (c *checker) addMissing(severity finding.Severity, id, remedy, format string, args ...any) {
-	c.found = append(c.found, Finding{ID: id, Severity: severity, File: c.name, Message: fmt.Sprintf(format, args...), Remedy: remedy})
+	c.found = append(c.found, Finding{ID: id, Severity: severity, File: c.Name(), Message: fmt.Sprintf(format, args...), Remedy: remedy})
 }
 
 // checkEncoding looks for bytes and declarations that disagree, and for text
 // that EC2Launch v1 would mangle: it reads the file by Get-Content, which takes
 // UTF-8 without a byte order mark for ANSI.
 func (c *checker) checkEncoding() {
-	declared := strings.ToLower(c.declared)
-	wide := c.enc.charset == charsetUTF16LE || c.enc.charset == charsetUTF16BE
+	enc, declared := c.doc.Encoding(), strings.ToLower(c.doc.Declared())
 	switch {
-	case c.enc.charset == charset1252 || c.enc.charset == charsetLatin1:
-		c.add(0, finding.Warning, "encoding-unusual", "save the file as UTF-8 with a byte order mark", "the file is %s; Windows Setup is sure to read UTF-8 and UTF-16 only", c.enc.charset)
-	case wide && declared != "" && !strings.HasPrefix(declared, "utf-16") && declared != "unicode":
-		c.add(0, finding.Error, "encoding-mismatch", "declare encoding=\"utf-16\", or save the file as UTF-8", "the file calls itself %s and is UTF-16", c.declared)
-	case !wide && (strings.HasPrefix(declared, "utf-16") || declared == "unicode"):
-		c.add(0, finding.Error, "encoding-mismatch", "declare encoding=\"utf-8\", or save the file as UTF-16", "the file calls itself %s and is not", c.declared)
+	case enc.Charset == xmltext.Windows1252 || enc.Charset == xmltext.Latin1:
+		c.add(0, finding.Warning, "encoding-unusual", "save the file as UTF-8 with a byte order mark", "the file is %s; Windows Setup is sure to read UTF-8 and UTF-16 only", enc.Charset)
+	case enc.Wide() && declared != "" && !strings.HasPrefix(declared, "utf-16") && declared != "unicode":
+		c.add(0, finding.Error, "encoding-mismatch", "declare encoding=\"utf-16\", or save the file as UTF-8", "the file calls itself %s and is UTF-16", c.doc.Declared())
+	case !enc.Wide() && (strings.HasPrefix(declared, "utf-16") || declared == "unicode"):
+		c.add(0, finding.Error, "encoding-mismatch", "declare encoding=\"utf-8\", or save the file as UTF-16", "the file calls itself %s and is not", c.doc.Declared())
 	}
-	if c.enc.charset == charsetUTF8 && !c.enc.bom {
-		if i := strings.IndexFunc(c.text, func(r rune) bool { return r > 0x7f }); i >= 0 {
+	if enc.Charset == xmltext.UTF8 && !enc.BOM {
+		if i := strings.IndexFunc(c.doc.Text(), func(r rune) bool { return r > 0x7f }); i >= 0 {
 			c.add(i, finding.Warning, "non-ascii-without-bom", "save the file as UTF-8 with a byte order mark, or write the character as a reference such as &#252;",
 				"a character outside ASCII in a file without a byte order mark; EC2Launch v1 reads it in the ANSI code page")
 		}
 	}
-	if c.doctype >= 0 {
-		c.add(c.doctype, finding.Error, "doctype", "remove it", "Windows Setup refuses a document type declaration")
+	if at, ok := c.doc.Doctype(); ok {
+		c.add(at, finding.Error, "doctype", "remove it", "Windows Setup refuses a document type declaration")
 	}
 }
 
 // checkPrefixes reports every element's and attribute's prefix that nobody
 // declares. EC2Launch v1 hides this behind a warning, and Sysprep then fails.
 func (c *checker) checkPrefixes() {
-	c.root.walk(func(e *element) {
-		if !e.bound {
-			c.add(e.start, finding.Error, "unbound-prefix", "declare the prefix with xmlns:"+e.prefix+" on this or an outer element", "the prefix %s of <%s> is not declared", e.prefix, e.name())
+	c.doc.Root().Walk(func(e *xmltext.Element) {
+		if !e.Bound {
+			c.add(e.Start, finding.Error, "unbound-prefix", "declare the prefix with xmlns:"+e.Prefix+" on this or an outer element", "the prefix %s of <%s> is not declared", e.Prefix, e.Name())
 		}
-		for _, a := range e.attrs {
-			if !a.bound {
-				remedy := "declare the prefix with xmlns:" + a.prefix
-				if a.prefix == "wcm" {
+		for _, a := range e.Attrs {
+			if !a.Bound {
+				remedy := "declare the prefix with xmlns:" + a.Prefix
+				if a.Prefix == "wcm" {
 					remedy += `="` + wcmNamespace + `"`
 				}
-				c.add(a.start, finding.Error, "unbound-prefix", remedy+" on the component", "the prefix %s of the attribute %s is not declared", a.prefix, a.name())
+				c.add(a.Start, finding.Error, "unbound-prefix", remedy+" on the component", "the prefix %s of the attribute %s is not declared", a.Prefix, a.Name())
 			}
 		}
 	})
@@ -108,11 +108,11 @@ func (c *checker) checkPrefixes() {
 // checkRoot says whether the file is an answer file at all.
 func (c *checker) checkRoot() bool {
 	switch {
-	case c.root.local != "unattend":
-		c.add(c.root.start, finding.Error, "root-element", "use an answer file: its root element is <unattend>", "the root element is <%s>, not <unattend>", c.root.name())
+	case c.doc.Root().Local != "unattend":
+		c.add(c.doc.Root().Start, finding.Error, "root-element", "use an answer file: its root element is <unattend>", "the root element is <%s>, not <unattend>", c.doc.Root().Name())
 		return false
-	case c.root.space != Namespace:
-		c.add(c.root.start, finding.Error, "namespace", `write <unattend xmlns="`+Namespace+`">`, "the root element is not in the namespace of answer files, so Windows ignores the file")
+	case c.doc.Root().Space != Namespace:
+		c.add(c.doc.Root().Start, finding.Error, "namespace", `write <unattend xmlns="`+Namespace+`">`, "the root element is not in the namespace of answer files, so Windows ignores the file")
 		return false
 	}
 	return true
@@ -121,60 +121,60 @@ func (c *checker) checkRoot() bool {
 // checkPasses looks at the settings elements.
 func (c *checker) checkPasses() {
 	seen := map[string]int{}
-	for _, e := range c.root.children {
+	for _, e := range c.doc.Root().Children {
 		switch {
-		case e.space == cpiNamespace:
+		case e.Space == cpiNamespace:
 			continue
-		case e.local == "servicing" && e.space == Namespace:
-			c.add(e.start, finding.Info, "servicing", "remove it unless the guest has the packages it names", "the servicing part is carried out by Windows Setup, not by Sysprep")
+		case e.Local == "servicing" && e.Space == Namespace:
+			c.add(e.Start, finding.Info, "servicing", "remove it unless the guest has the packages it names", "the servicing part is carried out by Windows Setup, not by Sysprep")
 			continue
-		case e.local != "settings" || e.space != Namespace:
-			c.add(e.start, finding.Warning, "unknown-element", "remove it", "<%s> is no part of an answer file", e.name())
+		case e.Local != "settings" || e.Space != Namespace:
+			c.add(e.Start, finding.Warning, "unknown-element", "remove it", "<%s> is no part of an answer file", e.Name())
 			continue
 		}
 		c.checkPass(e, seen)
 	}
-	c.straySpace(c.root)
+	c.straySpace(c.doc.Root())
 }
 
-func (c *checker) checkPass(e *element, seen map[string]int) {
-	pass, ok := e.attr("pass")
+func (c *checker) checkPass(e *xmltext.Element, seen map[string]int) {
+	pass, ok := e.Attr("pass")
 	switch {
 	case !ok:
-		c.add(e.start, finding.Error, "unknown-pass", "name the pass: pass=\"specialize\"", "this settings element names no pass")
-	case !slices.Contains(Passes(), pass.value):
+		c.add(e.Start, finding.Error, "unknown-pass", "name the pass: pass=\"specialize\"", "this settings element names no pass")
+	case !slices.Contains(Passes(), pass.Value):
 		remedy := "use one of " + strings.Join(Passes(), ", ")
 		for _, p := range Passes() {
-			if strings.EqualFold(p, strings.TrimSpace(pass.value)) {
+			if strings.EqualFold(p, strings.TrimSpace(pass.Value)) {
 				remedy = "write it " + p
 			}
 		}
-		c.add(pass.valueStart, finding.Error, "unknown-pass", remedy, "there is no pass %q", pass.value)
-	case pass.value == "windowsPE" || strings.HasPrefix(pass.value, "audit") || pass.value == "offlineServicing":
-		c.add(e.start, finding.Info, "pass-unused", "remove it if nobody installs Windows with this file", "Sysprep /generalize /oobe never runs the pass %s", pass.value)
+		c.add(pass.ValueStart, finding.Error, "unknown-pass", remedy, "there is no pass %q", pass.Value)
+	case pass.Value == "windowsPE" || strings.HasPrefix(pass.Value, "audit") || pass.Value == "offlineServicing":
+		c.add(e.Start, finding.Info, "pass-unused", "remove it if nobody installs Windows with this file", "Sysprep /generalize /oobe never runs the pass %s", pass.Value)
 	}
-	if first, twice := seen[pass.value]; twice {
-		c.add(e.start, finding.Warning, "duplicate-pass", "merge the two", "the pass %s has a settings element in line %d already", pass.value, first)
+	if first, twice := seen[pass.Value]; twice {
+		c.add(e.Start, finding.Warning, "duplicate-pass", "merge the two", "the pass %s has a settings element in line %d already", pass.Value, first)
 	} else if ok {
-		seen[pass.value], _ = position(c.text, e.start)
+		seen[pass.Value], _ = c.doc.Position(e.Start)
 	}
-	if a, ok := e.attr("wasPassProcessed"); ok && !isFalse(a.value) {
-		c.add(a.start, finding.Error, "pass-processed", "remove the attribute", "wasPassProcessed marks a pass as done, so Windows skips it; the file is a copy of the one that Windows keeps in Panther")
+	if a, ok := e.Attr("wasPassProcessed"); ok && !isFalse(a.Value) {
+		c.add(a.Start, finding.Error, "pass-processed", "remove the attribute", "wasPassProcessed marks a pass as done, so Windows skips it; the file is a copy of the one that Windows keeps in Panther")
 	}
-	for _, child := range e.children {
-		if child.local != "component" || child.space != Namespace {
-			c.add(child.start, finding.Error, "unknown-element", "put settings into a component", "<%s> stands directly in a pass", child.name())
+	for _, child := range e.Children {
+		if child.Local != "component" || child.Space != Namespace {
+			c.add(child.Start, finding.Error, "unknown-element", "put settings into a component", "<%s> stands directly in a pass", child.Name())
 		}
 	}
 	c.straySpace(e)
 }
 
 // straySpace reports text between the elements of a container.
-func (c *checker) straySpace(e *element) {
-	for _, p := range e.pieces {
-		if s := strings.TrimSpace(p.text); s != "" {
-			at := p.start + max(0, strings.Index(c.text[p.start:p.end], s[:1]))
-			c.add(at, finding.Error, "stray-text", "remove it", "text between the elements of <%s>", e.name())
+func (c *checker) straySpace(e *xmltext.Element) {
+	for _, p := range e.Pieces {
+		if s := strings.TrimSpace(p.Text); s != "" {
+			at := p.Start + max(0, strings.Index(c.doc.Text()[p.Start:p.End], s[:1]))
+			c.add(at, finding.Error, "stray-text", "remove it", "text between the elements of <%s>", e.Name())
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/xmltext"
 )
 
 // What Windows allows (Unattended Windows Setup Reference): the Path of a
@@ -32,14 +33,14 @@ var lists = map[string]struct {
 // checkCommands looks at every list of commands: lengths, orders, reboots. One
 // command that is too long invalidates the whole pass (0x80220005).
 func (c *checker) checkCommands() {
-	c.eachComponent(func(_ string, component *element) {
-		component.walk(func(e *element) {
-			l, ok := lists[e.local]
+	c.eachComponent(func(_ string, component *xmltext.Element) {
+		component.Walk(func(e *xmltext.Element) {
+			l, ok := lists[e.Local]
 			if !ok {
 				return
 			}
 			orders := map[int]int{}
-			for _, item := range e.all(l.item) {
+			for _, item := range all(e, l.item) {
 				c.checkOrder(item, orders)
 				c.checkCommand(item, l.command, l.limit)
 			}
@@ -47,43 +48,43 @@ func (c *checker) checkCommands() {
 	})
 }
 
-func (c *checker) checkCommand(item *element, local string, limit int) {
-	e := item.child(local)
+func (c *checker) checkCommand(item *xmltext.Element, local string, limit int) {
+	e := child(item, local)
 	switch {
 	case e == nil:
-		c.add(item.start, finding.Error, "command-missing", "give it one or remove it", "<%s> has no <%s>", item.name(), local)
+		c.add(item.Start, finding.Error, "command-missing", "give it one or remove it", "<%s> has no <%s>", item.Name(), local)
 		return
-	case units(e.text()) > limit:
-		c.add(e.startEnd, finding.Error, "command-length", "call a script file instead", "<%s> has %d characters, and Windows allows %d; the whole pass would be refused", e.name(), units(e.text()), limit)
-	case strings.TrimSpace(e.text()) == "":
+	case units(e.Text()) > limit:
+		c.add(e.StartEnd, finding.Error, "command-length", "call a script file instead", "<%s> has %d characters, and Windows allows %d; the whole pass would be refused", e.Name(), units(e.Text()), limit)
+	case strings.TrimSpace(e.Text()) == "":
 		// EC2Launch v1 ships its first command empty and fills it in itself.
 		severity, remedy := finding.Warning, "give it a command or remove it"
-		if order := item.child("Order"); order != nil && strings.TrimSpace(order.text()) == "1" {
+		if order := child(item, "Order"); order != nil && strings.TrimSpace(order.Text()) == "1" {
 			severity, remedy = finding.Info, "nothing to do with EC2Launch v1, whose SysprepInstance.ps1 fills in the command of order 1"
 		}
-		c.add(e.start, severity, "command-empty", remedy, "<%s> is empty", e.name())
+		c.add(e.Start, severity, "command-empty", remedy, "<%s> is empty", e.Name())
 	}
-	if r := item.child("WillReboot"); r != nil {
-		if err := checkReboot(strings.TrimSpace(r.text())); err != nil {
-			c.add(r.startEnd, finding.Error, "value", "write Always, Never or OnRequest", "<%s>: %v", r.name(), err)
+	if r := child(item, "WillReboot"); r != nil {
+		if err := checkReboot(strings.TrimSpace(r.Text())); err != nil {
+			c.add(r.StartEnd, finding.Error, "value", "write Always, Never or OnRequest", "<%s>: %v", r.Name(), err)
 		}
 	}
 }
 
-func (c *checker) checkOrder(item *element, seen map[int]int) {
-	e := item.child("Order")
+func (c *checker) checkOrder(item *xmltext.Element, seen map[int]int) {
+	e := child(item, "Order")
 	if e == nil {
-		c.add(item.start, finding.Error, "command-order", "number the commands from 1", "<%s> has no <Order>", item.name())
+		c.add(item.Start, finding.Error, "command-order", "number the commands from 1", "<%s> has no <Order>", item.Name())
 		return
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(e.text()))
+	n, err := strconv.Atoi(strings.TrimSpace(e.Text()))
 	if err != nil || n < 1 || n > maxOrder {
-		c.add(e.startEnd, finding.Error, "command-order", "number the commands from 1", "<Order> is %q, not a number from 1 to %d", strings.TrimSpace(e.text()), maxOrder)
+		c.add(e.StartEnd, finding.Error, "command-order", "number the commands from 1", "<Order> is %q, not a number from 1 to %d", strings.TrimSpace(e.Text()), maxOrder)
 		return
 	}
-	line, _ := position(c.text, item.start)
+	line, _ := c.doc.Position(item.Start)
 	if first, twice := seen[n]; twice {
-		c.add(e.startEnd, finding.Error, "command-order", "number the commands one by one", "the order %d is taken by the command in line %d", n, first)
+		c.add(e.StartEnd, finding.Error, "command-order", "number the commands one by one", "the order %d is taken by the command in line %d", n, first)
 		return
 	}
 	seen[n] = line
@@ -110,19 +111,19 @@ func (c *checker) checkAdministrator() {
 		return
 	}
 	for _, e := range c.specializeCommands() {
-		if namedAdministrator.MatchString(e.text()) {
-			c.add(e.startEnd, finding.Error, "renamed-administrator", "name the account as the guest does, or rename it back", "the command is about an account Administrator, which the guest has renamed")
+		if namedAdministrator.MatchString(e.Text()) {
+			c.add(e.StartEnd, finding.Error, "renamed-administrator", "name the account as the guest does, or rename it back", "the command is about an account Administrator, which the guest has renamed")
 		}
 	}
 }
 
 // specializeCommands are the Path elements of the commands of specialize.
-func (f *File) specializeCommands() []*element {
-	var out []*element
+func (f *File) specializeCommands() []*xmltext.Element {
+	var out []*xmltext.Element
 	for _, component := range f.components("specialize", deployment) {
-		if list := component.child("RunSynchronous"); list != nil {
-			for _, item := range list.all("RunSynchronousCommand") {
-				if p := item.child("Path"); p != nil {
+		if list := child(component, "RunSynchronous"); list != nil {
+			for _, item := range all(list, "RunSynchronousCommand") {
+				if p := child(item, "Path"); p != nil {
 					out = append(out, p)
 				}
 			}
@@ -134,7 +135,7 @@ func (f *File) specializeCommands() []*element {
 // hasCommand says whether specialize runs a command of that kind.
 func (f *File) hasCommand(kind *regexp.Regexp) bool {
 	for _, e := range f.specializeCommands() {
-		if kind.MatchString(e.text()) {
+		if kind.MatchString(e.Text()) {
 			return true
 		}
 	}
@@ -147,11 +148,11 @@ func (f *File) scrambles() bool {
 	return f.hasCommand(passwordScramble) || len(f.emptyFirstCommand()) > 0
 }
 
-func (f *File) emptyFirstCommand() []*element {
+func (f *File) emptyFirstCommand() []*xmltext.Element {
 	for _, e := range f.specializeCommands() {
-		order := e.parent.child("Order")
-		if strings.TrimSpace(e.text()) == "" && order != nil && strings.TrimSpace(order.text()) == "1" {
-			return []*element{e}
+		order := child(e.Parent, "Order")
+		if strings.TrimSpace(e.Text()) == "" && order != nil && strings.TrimSpace(order.Text()) == "1" {
+			return []*xmltext.Element{e}
 		}
 	}
 	return nil

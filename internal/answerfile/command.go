@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/xmltext"
 )
 
 // Reboot says what Windows does after a RunSynchronous command.
@@ -60,10 +62,10 @@ func checkReboot(v string) error {
 func (f *File) RunSynchronous() []Command {
 	var out []Command
 	for _, e := range f.specializeCommands() {
-		item := e.parent
+		item := e.Parent
 		read := func(local string) string {
-			if c := item.child(local); c != nil {
-				return strings.TrimSpace(c.text())
+			if c := child(item, local); c != nil {
+				return strings.TrimSpace(c.Text())
 			}
 			return ""
 		}
@@ -71,7 +73,7 @@ func (f *File) RunSynchronous() []Command {
 		if err != nil {
 			order = 0
 		}
-		out = append(out, Command{Order: order, Description: read("Description"), Path: strings.TrimSpace(e.text()), WillReboot: Reboot(read("WillReboot"))})
+		out = append(out, Command{Order: order, Description: read("Description"), Path: strings.TrimSpace(e.Text()), WillReboot: Reboot(read("WillReboot"))})
 	}
 	slices.SortStableFunc(out, func(a, b Command) int { return a.Order - b.Order })
 	return out
@@ -96,15 +98,15 @@ func (f *File) addCommand(c Command) error {
 	if err != nil {
 		return err
 	}
-	item := fragment{name: "RunSynchronousCommand", action: true}
+	item := xmltext.Fragment{Name: "RunSynchronousCommand", Attributes: listItem(list)}
 	if c.Description != "" {
-		item.children = append(item.children, fragment{name: "Description", value: c.Description})
+		item.Children = append(item.Children, xmltext.Fragment{Name: "Description", Value: c.Description})
 	}
-	item.children = append(item.children, fragment{name: "Order", value: strconv.Itoa(c.Order)}, fragment{name: "Path", value: c.Path})
+	item.Children = append(item.Children, xmltext.Fragment{Name: "Order", Value: strconv.Itoa(c.Order)}, xmltext.Fragment{Name: "Path", Value: c.Path})
 	if c.WillReboot != "" {
-		item.children = append(item.children, fragment{name: "WillReboot", value: string(c.WillReboot)})
+		item.Children = append(item.Children, xmltext.Fragment{Name: "WillReboot", Value: string(c.WillReboot)})
 	}
-	return f.insert(list, item)
+	return f.doc.Append(list, item)
 }
 
 // DropPasswordScramble removes the commands by which the agents give the
@@ -116,7 +118,7 @@ func (f *File) DropPasswordScramble() ([]Command, error) {
 	for {
 		victims := f.emptyFirstCommand()
 		for _, e := range f.specializeCommands() {
-			if passwordScramble.MatchString(e.text()) {
+			if passwordScramble.MatchString(e.Text()) {
 				victims = append(victims, e)
 			}
 		}
@@ -124,19 +126,19 @@ func (f *File) DropPasswordScramble() ([]Command, error) {
 			return dropped, nil
 		}
 		victim := victims[0]
-		dropped = append(dropped, Command{Order: orderOf(victim), Path: strings.TrimSpace(victim.text())})
-		if err := f.remove(victim.parent); err != nil {
+		dropped = append(dropped, Command{Order: orderOf(victim), Path: strings.TrimSpace(victim.Text())})
+		if err := f.doc.Remove(victim.Parent); err != nil {
 			return dropped, err
 		}
 	}
 }
 
-func orderOf(path *element) int {
-	o := path.parent.child("Order")
+func orderOf(path *xmltext.Element) int {
+	o := child(path.Parent, "Order")
 	if o == nil {
 		return 0
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(o.text()))
+	n, err := strconv.Atoi(strings.TrimSpace(o.Text()))
 	if err != nil {
 		return 0
 	}

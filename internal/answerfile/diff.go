@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/xmltext"
 )
 
 // Change is one setting in which two answer files differ.
@@ -115,13 +117,13 @@ type flattened struct {
 
 func (f *File) flatten() flattened {
 	out := flattened{values: map[string]flat{}}
-	for _, s := range f.root.children {
-		if s.local != "settings" {
+	for _, s := range f.doc.Root().Children {
+		if s.Local != "settings" {
 			continue
 		}
-		for _, c := range s.children {
-			path := s.value("pass") + "/" + c.value("name")
-			if a := c.value("processorArchitecture"); !strings.EqualFold(a, f.architecture()) {
+		for _, c := range s.Children {
+			path := s.Value("pass") + "/" + c.Value("name")
+			if a := c.Value("processorArchitecture"); !strings.EqualFold(a, f.architecture()) {
 				path += "[" + a + "]"
 			}
 			out.add(c, path)
@@ -130,9 +132,9 @@ func (f *File) flatten() flattened {
 	return out
 }
 
-func (o *flattened) add(e *element, path string) {
-	if e.leaf() {
-		if e.local == "component" && strings.TrimSpace(e.text()) == "" {
+func (o *flattened) add(e *xmltext.Element, path string) {
+	if e.Leaf() {
+		if e.Local == "component" && strings.TrimSpace(e.Text()) == "" {
 			return
 		}
 		unique := path
@@ -143,25 +145,25 @@ func (o *flattened) add(e *element, path string) {
 			unique = fmt.Sprintf("%s#%d", path, n)
 		}
 		o.order = append(o.order, unique)
-		o.values[unique] = flat{strings.TrimSpace(e.text()), secretElement(e)}
+		o.values[unique] = flat{strings.TrimSpace(e.Text()), secretElement(e)}
 		return
 	}
-	for _, c := range e.children {
-		o.add(c, path+"/"+c.local+itemKey(c))
+	for _, c := range e.Children {
+		o.add(c, path+"/"+c.Local+itemKey(c))
 	}
 }
 
 // itemKey tells the items of a list apart.
-func itemKey(e *element) string {
-	if v, ok := e.wcm("keyValue"); ok {
+func itemKey(e *xmltext.Element) string {
+	if v, ok := wcm(e, "keyValue"); ok {
 		return "[" + v + "]"
 	}
-	if _, ok := e.wcm("action"); !ok {
+	if _, ok := wcm(e, "action"); !ok {
 		return ""
 	}
 	for _, local := range []string{"Order", "Name"} {
-		if c := e.child(local); c != nil {
-			return "[" + strings.TrimSpace(c.text()) + "]"
+		if c := child(e, local); c != nil {
+			return "[" + strings.TrimSpace(c.Text()) + "]"
 		}
 	}
 	return ""
@@ -171,19 +173,19 @@ func itemKey(e *element) string {
 // clear text or encoded.
 func (f *File) HoldsSecret() bool {
 	held := false
-	f.root.walk(func(e *element) {
-		held = held || e.leaf() && secretElement(e) && strings.TrimSpace(e.text()) != ""
+	f.doc.Root().Walk(func(e *xmltext.Element) {
+		held = held || e.Leaf() && secretElement(e) && strings.TrimSpace(e.Text()) != ""
 	})
 	return held
 }
 
 // secretElement says whether an element's text is a password or a key.
-func secretElement(e *element) bool {
+func secretElement(e *xmltext.Element) bool {
 	parent := ""
-	if e.parent != nil {
-		parent = e.parent.local
+	if e.Parent != nil {
+		parent = e.Parent.Local
 	}
-	return e.local == "ProductKey" || e.local == "Key" && parent == "ProductKey" ||
-		strings.HasSuffix(e.local, "Password") || e.local == "Value" && strings.HasSuffix(parent, "Password") ||
-		slices.Contains([]string{"MachinePassword", "AccountData", "UnsecureJoinPassword"}, e.local)
+	return e.Local == "ProductKey" || e.Local == "Key" && parent == "ProductKey" ||
+		strings.HasSuffix(e.Local, "Password") || e.Local == "Value" && strings.HasSuffix(parent, "Password") ||
+		slices.Contains([]string{"MachinePassword", "AccountData", "UnsecureJoinPassword"}, e.Local)
 }

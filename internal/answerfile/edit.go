@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/xmltext"
 )
 
 // ErrNotAnswerFile is the cause when a file cannot be edited because its root
@@ -16,18 +18,16 @@ var ErrNotAnswerFile = errors.New("the root element is not <unattend> in the nam
 // the file is as it was before.
 func (f *File) Apply(s Settings) error {
 	if errs := s.Validate(); len(errs) > 0 {
-		return fmt.Errorf("%s: %w", f.name, errors.Join(errs...))
+		return fmt.Errorf("%s: %w", f.Name(), errors.Join(errs...))
 	}
-	before := *f
-	if err := f.apply(s); err != nil {
-		*f = before
-		return fmt.Errorf("%s: %w", f.name, err)
+	if err := f.doc.Atomically(func() error { return f.apply(s) }); err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return nil
 }
 
 func (f *File) apply(s Settings) error {
-	if f.root.local != "unattend" || f.root.space != Namespace {
+	if f.doc.Root().Local != "unattend" || f.doc.Root().Space != Namespace {
 		return ErrNotAnswerFile
 	}
 	for _, row := range settings {
@@ -60,16 +60,16 @@ func (f *File) apply(s Settings) error {
 func (f *File) StripPassProcessed() (int, error) {
 	n := 0
 	for {
-		i := slices.IndexFunc(f.root.children, func(e *element) bool {
-			_, ok := e.attr("wasPassProcessed")
-			return ok && e.local == "settings"
+		i := slices.IndexFunc(f.doc.Root().Children, func(e *xmltext.Element) bool {
+			_, ok := e.Attr("wasPassProcessed")
+			return ok && e.Local == "settings"
 		})
 		if i < 0 {
 			return n, nil
 		}
-		a, _ := f.root.children[i].attr("wasPassProcessed")
-		start := len(strings.TrimRight(f.text[:a.start], " \t\r\n"))
-		if err := f.splice(start, a.end, ""); err != nil {
+		a, _ := f.doc.Root().Children[i].Attr("wasPassProcessed")
+		start := len(strings.TrimRight(f.doc.Text()[:a.Start], " \t\r\n"))
+		if err := f.doc.Splice(start, a.End, ""); err != nil {
 			return n, err
 		}
 		n++
@@ -81,7 +81,7 @@ func (f *File) StripPassProcessed() (int, error) {
 func (f *File) placesOf(row setting) []place {
 	var have []place
 	for _, p := range row.places {
-		if f.component(p.pass, p.component).descend(p.path...) != nil {
+		if descend(f.component(p.pass, p.component), p.path...) != nil {
 			have = append(have, p)
 		}
 	}
@@ -102,33 +102,33 @@ func (f *File) set(p place, value string) error {
 		if err != nil {
 			return err
 		}
-		return f.insert(parent, fragment{name: p.path[len(p.path)-1], value: value})
+		return f.doc.Append(parent, xmltext.Fragment{Name: p.path[len(p.path)-1], Value: value})
 	}
-	if !e.leaf() {
-		return fmt.Errorf("<%s> of line %d holds other elements", e.name(), f.line(e))
+	if !e.Leaf() {
+		return fmt.Errorf("<%s> of line %d holds other elements", e.Name(), f.doc.Line(e))
 	}
-	if strings.EqualFold(e.text(), value) && (isTrue(value) || isFalse(value)) || e.text() == value {
+	if strings.EqualFold(e.Text(), value) && (isTrue(value) || isFalse(value)) || e.Text() == value {
 		return nil
 	}
-	return f.setText(e, value)
+	return f.doc.SetText(e, value)
 }
 
 // find finds the element of a setting; nil when there is none. An element that
 // stands twice is an error, since Windows refuses such a file.
-func (f *File) find(p place) (*element, error) {
+func (f *File) find(p place) (*xmltext.Element, error) {
 	e := f.component(p.pass, p.component)
 	for _, local := range p.path {
 		if e == nil {
 			return nil, nil
 		}
-		all := e.all(local)
-		if len(all) > 1 {
-			return nil, fmt.Errorf("<%s> stands twice, in the lines %d and %d", local, f.line(all[0]), f.line(all[1]))
+		twins := all(e, local)
+		if len(twins) > 1 {
+			return nil, fmt.Errorf("<%s> stands twice, in the lines %d and %d", local, f.doc.Line(twins[0]), f.doc.Line(twins[1]))
 		}
-		if len(all) == 0 {
+		if len(twins) == 0 {
 			return nil, nil
 		}
-		e = all[0]
+		e = twins[0]
 	}
 	return e, nil
 }
@@ -142,70 +142,4 @@ func (f *File) setAdministratorPassword(password string) error {
 		return err
 	}
 	return f.set(place("PlainText"), "false")
-}
-
-func (f *File) line(e *element) int {
-	line, _ := position(f.text, e.start)
-	return line
-}
-
-// splice replaces a part of the text and reads the result, which must still be
-// well-formed.
-func (f *File) splice(start, end int, with string) error {
-	if err := f.read(f.text[:start] + with + f.text[end:]); err != nil {
-		return fmt.Errorf("editing the file: %w", err)
-	}
-	f.edited = true
-	return nil
-}
-
-// setText replaces the text of a leaf element; comments in it are kept.
-func (f *File) setText(e *element, value string) error {
-	if e.selfClosing() {
-		tag := f.text[e.start:e.end]
-		tag = strings.TrimRight(strings.TrimSuffix(tag, "/>"), " \t\r\n")
-		return f.splice(e.start, e.end, tag+">"+escape(value)+"</"+e.name()+">")
-	}
-	var kept strings.Builder
-	for _, p := range e.pieces {
-		if p.comment {
-			kept.WriteString(f.text[p.start:p.end])
-		}
-	}
-	return f.splice(e.startEnd, e.endStart, escape(value)+kept.String())
-}
-
-// remove takes an element out, with its line when it stands alone there.
-func (f *File) remove(e *element) error {
-	start, end := e.start, e.end
-	before := strings.TrimRight(f.text[:start], " \t")
-	after := len(f.text[end:]) - len(strings.TrimLeft(f.text[end:], " \t"))
-	rest := f.text[end+after:]
-	if strings.HasSuffix(before, "\n") && (strings.HasPrefix(rest, "\n") || strings.HasPrefix(rest, "\r\n")) {
-		start = len(strings.TrimSuffix(strings.TrimSuffix(before, "\n"), "\r"))
-		end += after
-	}
-	return f.splice(start, end, "")
-}
-
-// escape writes a value as XML text, in ASCII: what is not becomes a character
-// reference, which every reader understands in every encoding. EC2Launch v1
-// would otherwise mangle it in a file without byte order mark.
-func escape(value string) string {
-	var b strings.Builder
-	for _, r := range value {
-		switch {
-		case r == '&':
-			b.WriteString("&amp;")
-		case r == '<':
-			b.WriteString("&lt;")
-		case r == '>':
-			b.WriteString("&gt;")
-		case r < 0x20 || r > 0x7e:
-			fmt.Fprintf(&b, "&#%d;", r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }

@@ -19,11 +19,8 @@
 package answerfile
 
 import (
-	"fmt"
-	"strings"
-	"unicode/utf8"
-
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/xmltext"
 )
 
 // The namespaces of an answer file.
@@ -34,7 +31,6 @@ const (
 	wcmNamespace = "http://schemas.microsoft.com/WMIConfig/2002/State"
 	xsiNamespace = "http://www.w3.org/2001/XMLSchema-instance"
 	cpiNamespace = "urn:schemas-microsoft-com:cpi"
-	xmlNamespace = "http://www.w3.org/XML/1998/namespace"
 )
 
 // Passes are the configuration passes in the order in which Windows runs them.
@@ -46,70 +42,29 @@ func Passes() []string {
 type Finding = finding.Finding
 
 // File is a parsed answer file. It is not safe for concurrent use.
-type File struct {
-	name string
-	enc  encoding
-	// original are the bytes that Parse was given; Bytes returns them until an
-	// edit changes the text.
-	original []byte
-	edited   bool
-	// text is the whole file in UTF-8 without byte order mark.
-	text     string
-	root     *element
-	doctype  int // offset of a document type declaration, or -1
-	declared string
+type File struct{ doc *xmltext.Document }
+
+// Parse reads an answer file. The name is for messages. It fails with a
+// *SyntaxError when the bytes are no text or no well-formed XML; everything
+// else that may be wrong with the file is told by Check.
+func Parse(name string, data []byte) (*File, error) {
+	doc, err := xmltext.Parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	return &File{doc}, nil
 }
 
 // Name is the name that Parse was given.
-func (f *File) Name() string { return f.name }
+func (f *File) Name() string { return f.doc.Name() }
 
 // Bytes is the file as it is to be written: the very bytes that were parsed
 // when nothing has been edited, and otherwise the same encoding and byte order
 // mark.
-func (f *File) Bytes() []byte {
-	if !f.edited {
-		return append([]byte(nil), f.original...)
-	}
-	return f.enc.encode(f.text)
-}
+func (f *File) Bytes() []byte { return f.doc.Bytes() }
 
 // Text is the file in UTF-8 without byte order mark. It may hold secrets.
-func (f *File) Text() string { return f.text }
+func (f *File) Text() string { return f.doc.Text() }
 
 // SyntaxError says where a file is no well-formed XML, and why in plain words.
-type SyntaxError struct {
-	File string
-	// Line and Column count from 1, in characters.
-	Line, Column int
-	Cause        string
-}
-
-// Error is the error in the form file:line:column: cause.
-func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Cause)
-}
-
-// position turns an offset in a text into line and column, both from 1, the
-// column in characters. LF, CR LF and a lone CR end a line.
-func position(text string, offset int) (line, column int) {
-	before := text[:min(offset, len(text))]
-	line = 1
-	begin := 0
-	for i := 0; i < len(before); i++ {
-		switch {
-		case before[i] == '\n', before[i] == '\r' && (i+1 >= len(text) || text[i+1] != '\n'):
-			line++
-			begin = i + 1
-		}
-	}
-	return line, utf8.RuneCountInString(before[begin:]) + 1
-}
-
-// lineEnd is the line end that the text uses most.
-func lineEnd(text string) string {
-	crlf := strings.Count(text, "\r\n")
-	if crlf*2 > strings.Count(text, "\n") {
-		return "\r\n"
-	}
-	return "\n"
-}
+type SyntaxError = xmltext.SyntaxError

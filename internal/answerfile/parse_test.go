@@ -110,12 +110,12 @@ func TestEveryEncodingComesOutAsItWentIn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again.enc != f.enc || again.Text() != f.Text() {
-				t.Errorf("encoding %v became %v", f.enc, again.enc)
+			if again.doc.Encoding() != f.doc.Encoding() || again.Text() != f.Text() {
+				t.Errorf("encoding %v became %v", f.doc.Encoding(), again.doc.Encoding())
 			}
 			// Replacing one value back gives the original bytes back.
 			e, err := again.find(settings[len(settings)-3].places[1])
-			if err != nil || e == nil || e.text() != "UTC" {
+			if err != nil || e == nil || e.Text() != "UTC" {
 				t.Fatalf("the time zone is gone: %v", err)
 			}
 		})

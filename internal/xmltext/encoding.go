@@ -1,4 +1,4 @@
-package answerfile
+package xmltext
 
 import (
 	"bytes"
@@ -12,27 +12,31 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// charset is how characters lie in the file's bytes.
-type charset uint8
+// Charset is how characters lie in a file's bytes.
+type Charset uint8
 
+// The charsets that Parse reads.
 const (
-	charsetUTF8 charset = iota
-	charsetUTF16LE
-	charsetUTF16BE
-	charset1252
-	charsetLatin1
+	UTF8 Charset = iota
+	UTF16LE
+	UTF16BE
+	Windows1252
+	Latin1
 )
 
 // String is the name that an XML declaration gives the charset.
-func (c charset) String() string {
+func (c Charset) String() string {
 	return [...]string{"utf-8", "utf-16", "utf-16", "windows-1252", "iso-8859-1"}[c]
 }
 
-// encoding is a charset with or without a byte order mark.
-type encoding struct {
-	charset charset
-	bom     bool
+// Encoding is a charset with or without a byte order mark.
+type Encoding struct {
+	Charset Charset
+	BOM     bool
 }
+
+// Wide says whether the encoding is UTF-16, of either byte order.
+func (e Encoding) Wide() bool { return e.Charset == UTF16LE || e.Charset == UTF16BE }
 
 var (
 	bomUTF8    = []byte{0xef, 0xbb, 0xbf}
@@ -53,18 +57,18 @@ func (e *errUnreadable) Error() string { return e.cause }
 
 // decode turns a file's bytes into text: by its byte order mark, by the shape
 // of its first character, or by the encoding that its XML declaration names.
-func decode(data []byte) (string, encoding, error) {
+func decode(data []byte) (string, Encoding, error) {
 	switch {
 	case bytes.HasPrefix(data, bomUTF8):
 		return decodeUTF8(data[3:], true)
 	case bytes.HasPrefix(data, bomUTF16LE):
-		return decodeUTF16(data[2:], encoding{charsetUTF16LE, true})
+		return decodeUTF16(data[2:], Encoding{UTF16LE, true})
 	case bytes.HasPrefix(data, bomUTF16BE):
-		return decodeUTF16(data[2:], encoding{charsetUTF16BE, true})
+		return decodeUTF16(data[2:], Encoding{UTF16BE, true})
 	case len(data) >= 2 && data[0] == '<' && data[1] == 0:
-		return decodeUTF16(data, encoding{charsetUTF16LE, false})
+		return decodeUTF16(data, Encoding{UTF16LE, false})
 	case len(data) >= 2 && data[0] == 0 && data[1] == '<':
-		return decodeUTF16(data, encoding{charsetUTF16BE, false})
+		return decodeUTF16(data, Encoding{UTF16BE, false})
 	}
 	name := ""
 	if m := declaredEncoding.FindSubmatch(data); m != nil {
@@ -72,35 +76,35 @@ func decode(data []byte) (string, encoding, error) {
 	}
 	switch name {
 	case "windows-1252":
-		return decodeBytes(data, charmap.Windows1252, charset1252)
+		return decodeBytes(data, charmap.Windows1252, Windows1252)
 	case "iso-8859-1":
-		return decodeBytes(data, charmap.ISO8859_1, charsetLatin1)
+		return decodeBytes(data, charmap.ISO8859_1, Latin1)
 	case "", "utf-8", "utf8", "us-ascii", "utf-16", "unicode":
 		// A file that calls itself UTF-16 and is not gets a finding.
 		return decodeUTF8(data, false)
 	default:
-		return "", encoding{}, fmt.Errorf("the encoding %q is not supported; save the file as UTF-8", name)
+		return "", Encoding{}, fmt.Errorf("the encoding %q is not supported; save the file as UTF-8", name)
 	}
 }
 
-func decodeUTF8(data []byte, bom bool) (string, encoding, error) {
+func decodeUTF8(data []byte, bom bool) (string, Encoding, error) {
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
 		if r == utf8.RuneError && size == 1 {
-			return "", encoding{}, &errUnreadable{
+			return "", Encoding{}, &errUnreadable{
 				prefix: string(data[:i]),
 				cause:  fmt.Sprintf("byte 0x%02x is not UTF-8, the encoding of the file; save the file as UTF-8", data[i]),
 			}
 		}
 		i += size
 	}
-	return string(data), encoding{charsetUTF8, bom}, nil
+	return string(data), Encoding{UTF8, bom}, nil
 }
 
-func decodeUTF16(data []byte, enc encoding) (string, encoding, error) {
+func decodeUTF16(data []byte, enc Encoding) (string, Encoding, error) {
 	var b strings.Builder
 	unit := func(i int) uint16 {
-		if enc.charset == charsetUTF16BE {
+		if enc.Charset == UTF16BE {
 			return uint16(data[i])<<8 | uint16(data[i+1])
 		}
 		return uint16(data[i+1])<<8 | uint16(data[i])
@@ -113,7 +117,7 @@ func decodeUTF16(data []byte, enc encoding) (string, encoding, error) {
 				pair = utf16.DecodeRune(r, rune(unit(i+2)))
 			}
 			if pair == utf8.RuneError {
-				return "", encoding{}, &errUnreadable{b.String(), "half a character in UTF-16; save the file as UTF-8"}
+				return "", Encoding{}, &errUnreadable{b.String(), "half a character in UTF-16; save the file as UTF-8"}
 			}
 			r = pair
 			i += 2
@@ -121,38 +125,38 @@ func decodeUTF16(data []byte, enc encoding) (string, encoding, error) {
 		b.WriteRune(r)
 	}
 	if len(data)%2 != 0 {
-		return "", encoding{}, &errUnreadable{b.String(), "the file is UTF-16 and ends within a character"}
+		return "", Encoding{}, &errUnreadable{b.String(), "the file is UTF-16 and ends within a character"}
 	}
 	return b.String(), enc, nil
 }
 
-func decodeBytes(data []byte, m *charmap.Charmap, c charset) (string, encoding, error) {
+func decodeBytes(data []byte, m *charmap.Charmap, c Charset) (string, Encoding, error) {
 	text, err := m.NewDecoder().Bytes(data)
 	if err != nil {
-		return "", encoding{}, fmt.Errorf("reading it as %s: %w", c, err)
+		return "", Encoding{}, fmt.Errorf("reading it as %s: %w", c, err)
 	}
-	return string(text), encoding{charset: c}, nil
+	return string(text), Encoding{Charset: c}, nil
 }
 
 // encode is the reverse of decode.
-func (e encoding) encode(text string) []byte {
+func (e Encoding) encode(text string) []byte {
 	var out []byte
-	switch e.charset {
-	case charsetUTF16LE, charsetUTF16BE:
-		if e.bom {
+	switch e.Charset {
+	case UTF16LE, UTF16BE:
+		if e.BOM {
 			text = "\ufeff" + text
 		}
 		for _, u := range utf16.Encode([]rune(text)) {
-			if e.charset == charsetUTF16BE {
+			if e.Charset == UTF16BE {
 				out = append(out, byte(u>>8), byte(u))
 			} else {
 				out = append(out, byte(u), byte(u>>8))
 			}
 		}
 		return out
-	case charset1252, charsetLatin1:
+	case Windows1252, Latin1:
 		m := charmap.Windows1252
-		if e.charset == charsetLatin1 {
+		if e.Charset == Latin1 {
 			m = charmap.ISO8859_1
 		}
 		for _, r := range text {
@@ -163,7 +167,7 @@ func (e encoding) encode(text string) []byte {
 		}
 		return out
 	default:
-		if e.bom {
+		if e.BOM {
 			out = append(out, bomUTF8...)
 		}
 		return append(out, text...)

@@ -1,4 +1,4 @@
-package answerfile
+package xmltext
 
 import (
 	"encoding/xml"
@@ -11,31 +11,35 @@ import (
 // maxDepth is how deep elements may be nested. Answer files need about eight.
 const maxDepth = 100
 
-// Parse reads an answer file. The name is for messages. It fails with a
-// *SyntaxError when the bytes are no text or no well-formed XML; everything
-// else that may be wrong with the file is told by Check.
-func Parse(name string, data []byte) (*File, error) {
+// xmlNamespace is what the prefix xml is bound to everywhere.
+const xmlNamespace = "http://www.w3.org/XML/1998/namespace"
+
+// Parse reads an XML text. The name is for messages. It fails with a
+// *SyntaxError when the bytes are no text or no well-formed XML. The encoding
+// is told by the byte order mark, by the shape of the first character or by
+// the XML declaration, in this order.
+func Parse(name string, data []byte) (*Document, error) {
 	text, enc, err := decode(data)
 	if err != nil {
 		return nil, decodeError(name, err)
 	}
-	f := &File{name: name, enc: enc, original: append([]byte(nil), data...)}
-	if err := f.read(text); err != nil {
+	d := &Document{name: name, enc: enc, original: append([]byte(nil), data...)}
+	if err := d.read(text); err != nil {
 		return nil, err
 	}
-	return f, nil
+	return d, nil
 }
 
-// read builds the tree of a text and makes both the file's own.
-func (f *File) read(text string) error {
-	p := parser{file: f.name, text: text, doctype: -1}
+// read builds the tree of a text and makes both the document's own.
+func (d *Document) read(text string) error {
+	p := parser{file: d.name, text: text, doctype: -1}
 	if err := p.run(); err != nil {
 		return err
 	}
 	p.root.resolve(map[string]string{"xml": xmlNamespace})
-	f.text, f.root, f.doctype, f.declared = text, p.root, p.doctype, ""
+	d.text, d.root, d.doctype, d.declared = text, p.root, p.doctype, ""
 	if m := declaredEncoding.FindStringSubmatch(text); m != nil {
-		f.declared = m[1]
+		d.declared = m[1]
 	}
 	return nil
 }
@@ -43,8 +47,8 @@ func (f *File) read(text string) error {
 type parser struct {
 	file    string
 	text    string
-	root    *element
-	open    []*element
+	root    *Element
+	open    []*Element
 	doctype int
 }
 
@@ -76,7 +80,7 @@ func (p *parser) run() error {
 	}
 	if n := len(p.open); n > 0 {
 		e := p.open[n-1]
-		return p.fail(e.start, "<%s> is never closed", e.name())
+		return p.fail(e.Start, "<%s> is never closed", e.Name())
 	}
 	if p.root == nil {
 		return p.fail(0, "the file holds no element")
@@ -85,7 +89,7 @@ func (p *parser) run() error {
 }
 
 func (p *parser) take(token xml.Token, start, end int) error {
-	var inside *element
+	var inside *Element
 	if n := len(p.open); n > 0 {
 		inside = p.open[n-1]
 	}
@@ -101,10 +105,10 @@ func (p *parser) take(token xml.Token, start, end int) error {
 			}
 			return nil
 		}
-		inside.pieces = append(inside.pieces, piece{text: string(t), start: start, end: end})
+		inside.Pieces = append(inside.Pieces, Piece{Text: string(t), Start: start, End: end})
 	case xml.Comment:
 		if inside != nil {
-			inside.pieces = append(inside.pieces, piece{comment: true, start: start, end: end})
+			inside.Pieces = append(inside.Pieces, Piece{Comment: true, Start: start, End: end})
 		}
 	case xml.ProcInst:
 		if strings.EqualFold(t.Target, "xml") && start != 0 {
@@ -118,21 +122,21 @@ func (p *parser) take(token xml.Token, start, end int) error {
 	return nil
 }
 
-func (p *parser) startElement(t xml.StartElement, inside *element, start, end int) error {
+func (p *parser) startElement(t xml.StartElement, inside *Element, start, end int) error {
 	if inside == nil && p.root != nil {
-		return p.fail(start, "a second root element <%s> after <%s>", rawName(t.Name), p.root.name())
+		return p.fail(start, "a second root element <%s> after <%s>", rawName(t.Name), p.root.Name())
 	}
 	if len(p.open) >= maxDepth {
 		return p.fail(start, "elements are nested more than %d deep", maxDepth)
 	}
-	e := &element{prefix: t.Name.Space, local: t.Name.Local, start: start, startEnd: end, endStart: end, end: end, parent: inside}
+	e := &Element{Prefix: t.Name.Space, Local: t.Name.Local, Start: start, StartEnd: end, EndStart: end, End: end, Parent: inside}
 	if err := p.attributes(e, t.Attr); err != nil {
 		return err
 	}
 	if inside == nil {
 		p.root = e
 	} else {
-		inside.children = append(inside.children, e)
+		inside.Children = append(inside.Children, e)
 	}
 	p.open = append(p.open, e)
 	return nil
@@ -140,47 +144,47 @@ func (p *parser) startElement(t xml.StartElement, inside *element, start, end in
 
 // endElement closes the innermost element. For <a/> the tokenizer makes up an
 // end tag of no length.
-func (p *parser) endElement(t xml.EndElement, inside *element, start, end int) error {
+func (p *parser) endElement(t xml.EndElement, inside *Element, start, end int) error {
 	if inside == nil {
 		return p.fail(start, "</%s> closes nothing", rawName(t.Name))
 	}
-	if t.Name.Space != inside.prefix || t.Name.Local != inside.local {
-		line, _ := position(p.text, inside.start)
-		return p.fail(start, "</%s> cannot close <%s> of line %d", rawName(t.Name), inside.name(), line)
+	if t.Name.Space != inside.Prefix || t.Name.Local != inside.Local {
+		line, _ := position(p.text, inside.Start)
+		return p.fail(start, "</%s> cannot close <%s> of line %d", rawName(t.Name), inside.Name(), line)
 	}
-	inside.endStart, inside.end = start, end
+	inside.EndStart, inside.End = start, end
 	p.open = p.open[:len(p.open)-1]
 	return nil
 }
 
 // attributes gives the element its attributes with their places. The tokenizer
 // has accepted the tag, so every attribute is name, equals sign, quoted value.
-func (p *parser) attributes(e *element, attrs []xml.Attr) error {
-	at := e.start + 1 + len(e.name())
+func (p *parser) attributes(e *Element, attrs []xml.Attr) error {
+	at := e.Start + 1 + len(e.Name())
 	for _, x := range attrs {
 		at += space(p.text[at:])
-		a := attr{prefix: x.Name.Space, local: x.Name.Local, value: x.Value, start: at}
-		at += len(a.name())
+		a := Attr{Prefix: x.Name.Space, Local: x.Name.Local, Value: x.Value, Start: at}
+		at += len(a.Name())
 		at += space(p.text[at:])
 		at++ // the equals sign
 		at += space(p.text[at:])
-		if at >= e.startEnd || (p.text[at] != '"' && p.text[at] != '\'') {
-			return p.fail(a.start, "the attribute %s has no quoted value", a.name())
+		if at >= e.StartEnd || (p.text[at] != '"' && p.text[at] != '\'') {
+			return p.fail(a.Start, "the attribute %s has no quoted value", a.Name())
 		}
-		a.valueStart = at + 1
-		n := strings.IndexByte(p.text[a.valueStart:e.startEnd], p.text[at])
+		a.ValueStart = at + 1
+		n := strings.IndexByte(p.text[a.ValueStart:e.StartEnd], p.text[at])
 		if n < 0 {
-			return p.fail(a.start, "the value of %s has no closing quote", a.name())
+			return p.fail(a.Start, "the value of %s has no closing quote", a.Name())
 		}
-		a.valueEnd = a.valueStart + n
-		at = a.valueEnd + 1
-		a.end = at
-		for _, b := range e.attrs {
-			if a.prefix == b.prefix && a.local == b.local {
-				return p.fail(a.start, "the attribute %s stands twice in <%s>", a.name(), e.name())
+		a.ValueEnd = a.ValueStart + n
+		at = a.ValueEnd + 1
+		a.End = at
+		for _, b := range e.Attrs {
+			if a.Prefix == b.Prefix && a.Local == b.Local {
+				return p.fail(a.Start, "the attribute %s stands twice in <%s>", a.Name(), e.Name())
 			}
 		}
-		e.attrs = append(e.attrs, a)
+		e.Attrs = append(e.Attrs, a)
 	}
 	return nil
 }
@@ -196,10 +200,10 @@ func rawName(n xml.Name) string {
 }
 
 // resolve gives every element and attribute its namespace.
-func (e *element) resolve(outer map[string]string) {
+func (e *Element) resolve(outer map[string]string) {
 	scope := outer
-	for _, a := range e.attrs {
-		if a.prefix == "xmlns" || a.prefix == "" && a.local == "xmlns" {
+	for _, a := range e.Attrs {
+		if a.Prefix == "xmlns" || a.Prefix == "" && a.Local == "xmlns" {
 			scope = make(map[string]string, len(outer)+2)
 			for k, v := range outer {
 				scope[k] = v
@@ -208,20 +212,20 @@ func (e *element) resolve(outer map[string]string) {
 			break
 		}
 	}
-	e.space, e.bound = scope[e.prefix]
-	if e.prefix == "" {
-		e.bound = true
+	e.Space, e.Bound = scope[e.Prefix]
+	if e.Prefix == "" {
+		e.Bound = true
 	}
-	for i := range e.attrs {
-		a := &e.attrs[i]
-		switch a.prefix {
+	for i := range e.Attrs {
+		a := &e.Attrs[i]
+		switch a.Prefix {
 		case "", "xmlns":
-			a.bound = true
+			a.Bound = true
 		default:
-			a.space, a.bound = scope[a.prefix]
+			a.Space, a.Bound = scope[a.Prefix]
 		}
 	}
-	for _, c := range e.children {
+	for _, c := range e.Children {
 		c.resolve(scope)
 	}
 }
@@ -249,8 +253,8 @@ func (p *parser) syntax(start, end int, err error) error {
 		return p.fail(at, "a bare & is not allowed; write &amp;")
 	case strings.HasPrefix(message, "unexpected EOF"):
 		if n := len(p.open); n > 0 {
-			line, _ := position(p.text, p.open[n-1].start)
-			return p.fail(end, "the file ends within <%s> of line %d", p.open[n-1].name(), line)
+			line, _ := position(p.text, p.open[n-1].Start)
+			return p.fail(end, "the file ends within <%s> of line %d", p.open[n-1].Name(), line)
 		}
 		return p.fail(end, "the file ends too early")
 	case strings.HasPrefix(message, "expected element name after <"):
