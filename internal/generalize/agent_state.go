@@ -30,7 +30,7 @@ const (
 func (j *Job) agentState() (*agentState, []guest.Asker) {
 	s := &agentState{job: j, tasks: make(map[string]*guest.Call[guest.Stat]), services: make(map[string]*guest.Call[guest.Key])}
 	var calls []guest.Asker
-	for _, name := range j.Agent.Tasks() {
+	for _, name := range j.Agent.Tasks(j.Order) {
 		s.tasks[name] = guest.FileStat(j.taskFile(name))
 		calls = append(calls, s.tasks[name])
 	}
@@ -43,7 +43,7 @@ func (j *Job) agentState() (*agentState, []guest.Asker) {
 
 // putBack adds to a plan what keeps the state and what puts it back after a failure.
 func (s *agentState) putBack(plan *guest.SealPlan) error {
-	for i, name := range s.job.Agent.Tasks() {
+	for i, name := range s.job.Agent.Tasks(s.job.Order) {
 		found, err := s.tasks[name].Answer()
 		if err != nil {
 			return fmt.Errorf("looking at the scheduled task %s on the guest: %w", name, err)
@@ -94,11 +94,16 @@ func startType(service guest.Key) string {
 	return ""
 }
 
-// removeTemporary puts back in the sealed image what the temporary files
-// replaced, by the same acts as after a failure.
+// removeTemporary puts into the sealed image what has to be there in the place
+// of the temporary files: their lasting content, or else what they replaced, by
+// the same acts as after a failure.
 func (j *Job) removeTemporary(plan *guest.SealPlan) {
-	for _, f := range j.Files {
-		if !f.Temporary {
+	for i, f := range j.Files {
+		switch {
+		case !f.Temporary:
+			continue
+		case f.Lasting != nil:
+			plan.Sealed = append(plan.Sealed, guest.Act{Act: guest.ActCopy, From: j.lastingPath(i), Path: j.expand(f.Path)})
 			continue
 		}
 		for _, act := range plan.Failed {

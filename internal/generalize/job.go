@@ -51,6 +51,11 @@ type Staged struct {
 	// Temporary says that it is there only while the guest is being sealed: the
 	// file that it replaces comes back in the sealed image too.
 	Temporary bool
+	// Lasting is what the sealed image has in the place of a temporary file, when
+	// that is not what the guest had before: a user's own settings, which only
+	// while the guest is being sealed differ. After a failure the guest always gets
+	// back what it had. nil: there is none.
+	Lasting []byte
 }
 
 // Setting is a registry value that is set on the guest for good, once the
@@ -76,7 +81,7 @@ type Job struct {
 	Agent    launchagent.Agent
 	Identity guest.Identity
 	Token    string
-	Shutdown launchagent.Shutdown
+	Order    launchagent.Order
 	Files    []Staged
 	Settings []Setting
 	Limits   Limits
@@ -121,7 +126,7 @@ func (j *Job) inFolder(name string) string { return j.Folder() + `\` + name }
 func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 	var paths []string
 	seen := make(map[string]bool)
-	for _, p := range j.Agent.Writes() {
+	for _, p := range j.Agent.Writes(j.Order.Action) {
 		paths = appendNew(paths, seen, j.expand(p))
 	}
 	for _, f := range j.Files {
@@ -137,7 +142,7 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 	}
 	folders, parents := j.parents()
 	calls = append(calls, parents...)
-	settings := j.Agent.Settings()
+	settings := j.Agent.Settings(j.Order.Action)
 	for _, s := range j.Settings {
 		if !slices.Contains(settings, s.Setting) {
 			settings = append(slices.Clone(settings), s.Setting)
@@ -161,7 +166,7 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 		Generalize: true, Process: "sysprep", ImageState: SealedState,
 		Tag: j.expand(tagFile), ErrorLog: j.expand(errorLog), ActionLog: j.expand(actionLog),
 		GiveUp:   j.GiveUp,
-		Shutdown: string(j.Shutdown),
+		Shutdown: string(j.Order.Shutdown),
 		Limits: guest.SealLimits{
 			Appear: 120, Grace: 20, Seen: 15,
 			Stall: seconds(j.Limits.Stall), Total: seconds(j.Limits.Sysprep),
@@ -213,7 +218,7 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 			}
 		}
 	}
-	for _, command := range j.Agent.Commands(j.Shutdown) {
+	for _, command := range j.Agent.Commands(j.Order) {
 		plan.Commands = append(plan.Commands, guest.Command{File: j.expand(command.File), Arguments: j.expand(command.Arguments)})
 	}
 	if leftovers := j.Guest.Leftovers(); leftovers != "" {
@@ -284,8 +289,14 @@ func appendNew(paths []string, seen map[string]bool, path string) []string {
 func seconds(d time.Duration) int { return max(1, int(d/time.Second)) }
 
 // stagedPath is where the i-th file waits for the sealer.
-func (j *Job) stagedPath(i int) string {
-	return j.inFolder(fmt.Sprintf(`staged\%d%s`, i+1, path.Ext(strings.ReplaceAll(j.Files[i].Path, `\`, "/"))))
+func (j *Job) stagedPath(i int) string { return j.stagedAs(i, "") }
+
+// lastingPath is where the i-th file's lasting content waits.
+func (j *Job) lastingPath(i int) string { return j.stagedAs(i, "-lasting") }
+
+func (j *Job) stagedAs(i int, suffix string) string {
+	extension := path.Ext(strings.ReplaceAll(j.Files[i].Path, `\`, "/"))
+	return j.inFolder(fmt.Sprintf(`staged\%d%s%s`, i+1, suffix, extension))
 }
 
 // Stage puts the sealer, its plan and all files into the working folder, in
@@ -303,6 +314,9 @@ func (j *Job) Stage(ctx context.Context, plan *guest.SealPlan) ([]handoff.File, 
 	uploads := []upload{{j.inFolder(guest.ScriptFile), []byte(guest.SealScript)}, {j.inFolder(guest.PlanFile), encoded}}
 	for i, f := range j.Files {
 		uploads = append(uploads, upload{j.stagedPath(i), f.Data})
+		if f.Temporary && f.Lasting != nil {
+			uploads = append(uploads, upload{j.lastingPath(i), f.Lasting})
+		}
 	}
 	calls := []guest.Asker{guest.PrivateFolder(j.Folder()), guest.PrivateFolder(j.inFolder("staged")), guest.PrivateFolder(j.inFolder("kept"))}
 	type confirmation struct {

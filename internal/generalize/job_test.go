@@ -56,11 +56,17 @@ func (modelled) Close() error                    { return nil }
 // newJob returns a job for a Server 2022 that change makes a different one.
 func newJob(t *testing.T, change func(*windows.Machine)) (*Job, *windows.Guest) {
 	t.Helper()
+	return newJobWith(t, change, windows.Hooks{})
+}
+
+// newJobWith is newJob for a guest that tells what happens to it.
+func newJobWith(t *testing.T, change func(*windows.Machine), hooks windows.Hooks) (*Job, *windows.Guest) {
+	t.Helper()
 	m := windows.Server2022()
 	if change != nil {
 		change(&m)
 	}
-	g := windows.New(m, clock.Fast(50), windows.Hooks{})
+	g := windows.New(m, clock.Fast(50), hooks)
 	t.Cleanup(g.Close)
 	asked := guest.New(modelled{g}, 0)
 	identity, err := guest.Fetch(t.Context(), asked, guest.Hello())
@@ -68,7 +74,7 @@ func newJob(t *testing.T, change func(*windows.Machine)) (*Job, *windows.Guest) 
 		t.Fatal(err)
 	}
 	return &Job{
-		Guest: asked, Agent: launchagent.EC2LaunchV2{}, Identity: identity, Token: token, Shutdown: launchagent.ShutdownSealed,
+		Guest: asked, Agent: launchagent.EC2LaunchV2{}, Identity: identity, Token: token, Order: launchagent.Order{Action: launchagent.ActionSysprep, Shutdown: launchagent.ShutdownSealed},
 		Limits: Limits{Sysprep: time.Hour, Stall: 15 * time.Minute, Shutdown: 10 * time.Minute},
 		GiveUp: []string{`\[0x0f0070\]`}, Reconnect: time.Second,
 		Say: t.Logf, Log: t.Logf, Note: func(string, string, string) {},
@@ -96,10 +102,20 @@ func TestThePlan(t *testing.T) {
 		{
 			name: "with files of the user's and a shutdown by the agent", golden: "plan-files.json",
 			job: func(j *Job) {
-				j.Shutdown = launchagent.ShutdownAgent
+				j.Order.Shutdown = launchagent.ShutdownAgent
 				j.Files = []Staged{
 					{Name: "answer file", Path: launchagent.EC2LaunchV2{}.AnswerFile(), Data: []byte("<unattend/>")},
 					{Name: "BeforeSysprep.cmd", Path: `%ProgramData%\Amazon\EC2Launch\sysprep\BeforeSysprep.cmd`, Data: []byte("@echo off\r\n")},
+				}
+			},
+		},
+		{
+			name: "with files that are there only while the guest is sealed", golden: "plan-temporary.json",
+			job: func(j *Job) {
+				bundle := func(name string) string { return `%ProgramFiles%\Amazon\Ec2ConfigService\Settings\` + name }
+				j.Files = []Staged{
+					{Name: "settings", Path: bundle("Own.xml"), Data: []byte("<quit/>"), Temporary: true},
+					{Name: "settings", Path: bundle("BundleConfig.xml"), Data: []byte("<quit edited/>"), Temporary: true, Lasting: []byte("<edited/>")},
 				}
 			},
 		},
@@ -170,6 +186,11 @@ func checkPlan(t *testing.T, plan *guest.SealPlan) {
 	for path := range replaced {
 		if !back[path] {
 			t.Errorf("%s is replaced and not put back", path)
+		}
+	}
+	for _, act := range plan.Sealed[:len(plan.Sealed)-1] {
+		if strings.EqualFold(act.Path, plan.Folder) {
+			t.Errorf("the working folder is deleted before the last act: %+v", plan.Sealed)
 		}
 	}
 	if last := plan.Sealed[len(plan.Sealed)-1]; last.Act != guest.ActDeleteFolder || last.Path != plan.Folder {

@@ -195,7 +195,7 @@ func watch(t *testing.T, s *scripted, limits Limits, starts LogStarts, check fun
 		began := time.Now()
 		var w watching
 		j := Adopt(Job{
-			Guest: guest.New(s, time.Minute), Agent: launchagent.EC2LaunchV2{}, Token: token, Shutdown: launchagent.ShutdownSealed,
+			Guest: guest.New(s, time.Minute), Agent: launchagent.EC2LaunchV2{}, Token: token, Order: launchagent.Order{Action: launchagent.ActionSysprep, Shutdown: launchagent.ShutdownSealed},
 			Identity: guest.Identity{Boot: booted, Folders: map[string]string{"ProgramData": `C:\ProgramData`, "windir": `C:\Windows`}},
 			Limits:   limits, Reconnect: time.Minute,
 			Say: func(format string, args ...any) {

@@ -29,6 +29,40 @@ const (
 	ShutdownNone Shutdown = "none"
 )
 
+// Action says what is done to the guest.
+type Action string
+
+// The actions. They are the two buttons of the agents' own dialogs.
+const (
+	// ActionSysprep: the guest is generalized by Sysprep.
+	ActionSysprep Action = "sysprep"
+	// ActionShutdown: "Shutdown without Sysprep"; the guest is not generalized,
+	// and the agent sets up the instances from the image once more.
+	ActionShutdown Action = "shutdown"
+)
+
+// Schedules is what EC2Launch v1 does on the instances from the image besides
+// setting each up once: by a task of the agent's for each, run at every boot.
+// The other agents have no such tasks; for them it says nothing. Source: the AWS
+// user guide on EC2Launch, and the scripts of version 1.3.2003498.
+type Schedules struct {
+	// PerBoot sets the instance up at every boot, not at the first one alone.
+	PerBoot bool
+	// Disks initializes the disks that are attached and have no partition.
+	Disks bool
+	// EventLogs sends the event logs to the console.
+	EventLogs bool
+	// Ready sends the message "Windows is Ready" to the console.
+	Ready bool
+}
+
+// Order is what an agent is told to do. Its zero value is no order.
+type Order struct {
+	Action    Action
+	Shutdown  Shutdown
+	Schedules Schedules
+}
+
 // Script names a batch script of an agent's.
 type Script string
 
@@ -42,6 +76,22 @@ const (
 	// PostSysprep runs on each instance at the end of Windows Setup, where
 	// SetupComplete.cmd calls it.
 	PostSysprep Script = "PostSysprep.cmd"
+)
+
+// ConfigFile names a file of an agent's settings.
+type ConfigFile string
+
+// The files of settings.
+const (
+	// MainConfig holds the agent's own settings: agent-config.yml,
+	// LaunchConfig.json or Config.xml.
+	MainConfig ConfigFile = "main"
+	// BundleConfig is EC2Config's BundleConfig.xml, with the settings for Sysprep.
+	BundleConfig ConfigFile = "BundleConfig.xml"
+	// DriveLetters maps the names of volumes to drive letters.
+	DriveLetters ConfigFile = "drive letters"
+	// EventLog says which events the agent sends to the console.
+	EventLog ConfigFile = "event log"
 )
 
 // Agent is a launch agent. Paths hold environment variables of the guest, such
@@ -65,10 +115,14 @@ type Agent interface {
 	// Script returns where the agent looks for a batch script, and false when
 	// it knows no such script.
 	Script(Script) (path string, ok bool)
+	// ConfigFile returns where the agent keeps a file of settings, and false when
+	// it knows no such file.
+	ConfigFile(ConfigFile) (path string, ok bool)
 	// Service is the agent's service, which must have ended its work.
 	Service() string
-	// Shutdowns are the ways to shut down that the agent allows, its default first.
-	Shutdowns() []Shutdown
+	// Shutdowns are the ways to shut down that the agent allows with an action,
+	// its default first.
+	Shutdowns(Action) []Shutdown
 	// Reads are the files that Edits has to know.
 	Reads() []string
 	// Edits returns what has to be changed in the agent's files so that it
@@ -76,25 +130,26 @@ type Agent interface {
 	// is not there has none. The edits are undone once the guest is sealed, so
 	// that the image has the agent's own files, as well as after a failure. An
 	// error says why the agent cannot shut down like that.
-	Edits(Shutdown, map[string][]byte) ([]Edit, error)
-	// Commands are what makes the agent run Sysprep, the last of them being
-	// the one that does. Arguments hold variables of the guest as paths do.
-	Commands(Shutdown) []guest.Command
-	// Writes are the files that the agent changes or deletes on its way to
-	// Sysprep, and that have to be put back when Sysprep refuses.
-	Writes() []string
+	Edits(Order, map[string][]byte) ([]Edit, error)
+	// Commands are what makes the agent carry out the order; with ActionSysprep
+	// the last of them is the one that runs Sysprep, with ActionShutdown there may
+	// be none. Arguments hold variables of the guest as paths do.
+	Commands(Order) []guest.Command
+	// Writes are the files that the agent changes or deletes while it carries out
+	// an action, and that have to be put back after a failure.
+	Writes(Action) []string
 	// Settings are the registry values that the agent, or the script that it
 	// runs, changes on that way.
-	Settings() []Setting
+	Settings(Action) []Setting
 	// Tasks are the names of the scheduled tasks that the agent makes, replaces
 	// or removes on that way.
-	Tasks() []string
+	Tasks(Order) []string
 	// StartTypes are the services whose start type the agent changes on that way.
 	StartTypes() []string
-	// Restores are programs to run when Sysprep refused, for what is none of those.
+	// Restores are programs to run after a failure, for what is none of those.
 	Restores() []Restore
 	// Irreversible says, in words, what the agent changes and nobody can put back.
-	Irreversible() []string
+	Irreversible(Action) []string
 	// Logs are the agent's logs.
 	Logs() []string
 }
@@ -122,26 +177,39 @@ type Edit struct {
 // plain is what an agent without peculiarities says.
 type plain struct{}
 
-func (plain) Manifest() string                                  { return "" }
-func (plain) AnswerFileFault([]byte) string                     { return "" }
-func (plain) Reads() []string                                   { return nil }
-func (plain) Edits(Shutdown, map[string][]byte) ([]Edit, error) { return nil, nil }
-func (plain) Tasks() []string                                   { return nil }
-func (plain) StartTypes() []string                              { return nil }
-func (plain) Restores() []Restore                               { return nil }
-func (plain) Irreversible() []string                            { return nil }
+func (plain) Manifest() string                               { return "" }
+func (plain) AnswerFileFault([]byte) string                  { return "" }
+func (plain) Reads() []string                                { return nil }
+func (plain) Edits(Order, map[string][]byte) ([]Edit, error) { return nil, nil }
+func (plain) Tasks(Order) []string                           { return nil }
+func (plain) StartTypes() []string                           { return nil }
+func (plain) Restores() []Restore                            { return nil }
+func (plain) Irreversible(Action) []string                   { return nil }
 
-// Allow says whether an agent can shut down in a way; the error names the ways
-// that it has.
-func Allow(agent Agent, shutdown Shutdown) error {
+// Shutdowns implements Agent: an agent shuts the guest down by itself only at
+// the end of Sysprep.
+func (plain) Shutdowns(action Action) []Shutdown {
+	if action == ActionShutdown {
+		return []Shutdown{ShutdownSealed, ShutdownNone}
+	}
+	return []Shutdown{ShutdownSealed, ShutdownAgent, ShutdownNone}
+}
+
+// Allow says whether an agent can shut down as ordered; the error names the
+// ways that it has.
+func Allow(agent Agent, order Order) error {
 	var ways []string
-	for _, way := range agent.Shutdowns() {
-		if way == shutdown {
+	for _, way := range agent.Shutdowns(order.Action) {
+		if way == order.Shutdown {
 			return nil
 		}
 		ways = append(ways, fmt.Sprintf("%q", way))
 	}
-	return fmt.Errorf("%s has no shutdown = %q, only %s", agent.Title(), shutdown, strings.Join(ways, ", "))
+	with := ""
+	if order.Action == ActionShutdown {
+		with = fmt.Sprintf(" with action = %q", order.Action)
+	}
+	return fmt.Errorf("%s has no shutdown = %q%s, only %s", agent.Title(), order.Shutdown, with, strings.Join(ways, ", "))
 }
 
 // All returns the agents in the order in which they are looked for: a migrated

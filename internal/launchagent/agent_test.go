@@ -41,34 +41,101 @@ func TestAnswerFilesThatEC2LaunchV1Spoils(t *testing.T) {
 	}
 }
 
+// Where each agent keeps its settings, and which of them it has at all.
+func TestTheFilesOfSettingsOfEachAgent(t *testing.T) {
+	t.Parallel()
+	files := []ConfigFile{MainConfig, BundleConfig, DriveLetters, EventLog, "wallpaper"}
+	const config = `%ProgramFiles%\Amazon\Ec2ConfigService\Settings\`
+	const v1 = `%ProgramData%\Amazon\EC2-Windows\Launch\Config\`
+	for _, test := range []struct {
+		agent Agent
+		want  []string
+	}{
+		{EC2LaunchV2{}, []string{`%ProgramData%\Amazon\EC2Launch\config\agent-config.yml`, "", "", "", ""}},
+		{EC2LaunchV1{}, []string{v1 + "LaunchConfig.json", "", v1 + "DriveLetterMappingConfig.json", v1 + "EventLogConfig.json", ""}},
+		{EC2Config{}, []string{config + "Config.xml", config + "BundleConfig.xml", config + "DriveLetterConfig.xml", config + "EventLogConfig.xml", ""}},
+	} {
+		for i, file := range files {
+			path, ok := test.agent.ConfigFile(file)
+			if path != test.want[i] || ok != (path != "") {
+				t.Errorf("%s keeps %s in %q (%t), wanted %q", test.agent.Title(), file, path, ok, test.want[i])
+			}
+		}
+	}
+}
+
+// What a failure has to put back is what the order makes the agent change.
+func TestWhatEachOrderChanges(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name                    string
+		agent                   Agent
+		order                   Order
+		writes, settings, tasks int
+	}{
+		{"Sysprep by EC2Launch v2", EC2LaunchV2{}, Order{Action: ActionSysprep}, 4, 2, 0},
+		{"a shutdown by EC2Launch v2", EC2LaunchV2{}, Order{Action: ActionShutdown}, 3, 0, 0},
+		{"Sysprep by EC2Launch v1", EC2LaunchV1{}, Order{Action: ActionSysprep}, 1, 2, 2},
+		{"Sysprep by EC2Launch v1 with all its schedules", EC2LaunchV1{}, Order{Action: ActionSysprep, Schedules: Schedules{true, true, true, true}}, 1, 2, 5},
+		{"a shutdown by EC2Launch v1", EC2LaunchV1{}, Order{Action: ActionShutdown}, 0, 0, 1},
+		{"a shutdown by EC2Launch v1 at each boot", EC2LaunchV1{}, Order{Action: ActionShutdown, Schedules: Schedules{PerBoot: true}}, 0, 0, 2},
+		{"Sysprep by EC2Config", EC2Config{}, Order{Action: ActionSysprep}, 2, 1, 0},
+		{"a shutdown by EC2Config", EC2Config{}, Order{Action: ActionShutdown}, 0, 0, 0},
+	} {
+		writes, settings, tasks := test.agent.Writes(test.order.Action), test.agent.Settings(test.order.Action), test.agent.Tasks(test.order)
+		if len(writes) != test.writes || len(settings) != test.settings || len(tasks) != test.tasks {
+			t.Errorf("%s changes the files %q, the settings %q and the tasks %q", test.name, writes, settings, tasks)
+		}
+		if irreversible := test.agent.Irreversible(test.order.Action); test.order.Action == ActionShutdown && len(irreversible) > 0 {
+			t.Errorf("%s: nobody could put back %q", test.name, irreversible)
+		}
+	}
+}
+
 // Each document of AWS's gives the command by which its agent runs Sysprep.
 func TestTheCommandsOfEachAgent(t *testing.T) {
 	t.Parallel()
 	const powershell = `%windir%\System32\WindowsPowerShell\v1.0\powershell.exe -NoProfile -NonInteractive -ExecutionPolicy Bypass -File `
 	for _, test := range []struct {
-		agent    Agent
-		shutdown Shutdown
-		want     []string
+		agent Agent
+		order Order
+		want  []string
 	}{
-		{EC2LaunchV2{}, ShutdownSealed, []string{`%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe validate`, `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe sysprep`}},
-		{EC2LaunchV2{}, ShutdownAgent, []string{`%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe validate`, `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe sysprep --shutdown`}},
-		{EC2LaunchV1{}, ShutdownNone, []string{
+		{EC2LaunchV2{}, Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, []string{`%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe validate`, `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe sysprep`}},
+		{EC2LaunchV2{}, Order{Action: ActionSysprep, Shutdown: ShutdownAgent}, []string{`%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe validate`, `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe sysprep --shutdown`}},
+		{EC2LaunchV1{}, Order{Action: ActionSysprep, Shutdown: ShutdownNone}, []string{
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -Schedule`,
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SysprepInstance.ps1" -NoShutdown`,
 		}},
-		{EC2LaunchV1{}, ShutdownAgent, []string{
+		{EC2LaunchV1{}, Order{Action: ActionSysprep, Shutdown: ShutdownAgent}, []string{
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -Schedule`,
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SysprepInstance.ps1"`,
 		}},
-		{EC2Config{}, ShutdownSealed, []string{`%ProgramFiles%\Amazon\Ec2ConfigService\Ec2Config.exe -sysprep`}},
-		{EC2Config{}, ShutdownAgent, []string{`%ProgramFiles%\Amazon\Ec2ConfigService\Ec2Config.exe -sysprep`}},
+		{EC2Config{}, Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, []string{`%ProgramFiles%\Amazon\Ec2ConfigService\Ec2Config.exe -sysprep`}},
+		{EC2Config{}, Order{Action: ActionSysprep, Shutdown: ShutdownAgent}, []string{`%ProgramFiles%\Amazon\Ec2ConfigService\Ec2Config.exe -sysprep`}},
+		{EC2LaunchV1{}, Order{Action: ActionSysprep, Shutdown: ShutdownSealed, Schedules: Schedules{PerBoot: true, Disks: true, EventLogs: true, Ready: true}}, []string{
+			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -SchedulePerBoot`,
+			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeDisks.ps1" -Schedule`,
+			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SendEventLogs.ps1" -Schedule`,
+			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SendWindowsIsReady.ps1" -Schedule`,
+			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SysprepInstance.ps1" -NoShutdown`,
+		}},
+		{EC2LaunchV2{}, Order{Action: ActionShutdown, Shutdown: ShutdownSealed}, []string{`%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe validate`, `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe reset`}},
+		{EC2LaunchV1{}, Order{Action: ActionShutdown, Shutdown: ShutdownNone}, []string{
+			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -Schedule`,
+		}},
+		{EC2LaunchV1{}, Order{Action: ActionShutdown, Shutdown: ShutdownSealed, Schedules: Schedules{PerBoot: true, Ready: true}}, []string{
+			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -SchedulePerBoot`,
+			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SendWindowsIsReady.ps1" -Schedule`,
+		}},
+		{EC2Config{}, Order{Action: ActionShutdown, Shutdown: ShutdownSealed}, nil},
 	} {
 		var got []string
-		for _, command := range test.agent.Commands(test.shutdown) {
+		for _, command := range test.agent.Commands(test.order) {
 			got = append(got, command.File+" "+command.Arguments)
 		}
 		if !slices.Equal(got, test.want) {
-			t.Errorf("%s with shutdown = %q runs %q, wanted %q", test.agent.Title(), test.shutdown, got, test.want)
+			t.Errorf("%s told %+v runs %q, wanted %q", test.agent.Title(), test.order, got, test.want)
 		}
 	}
 }
@@ -76,13 +143,23 @@ func TestTheCommandsOfEachAgent(t *testing.T) {
 func TestAWayToShutDownThatThereIsNot(t *testing.T) {
 	t.Parallel()
 	for _, agent := range All() {
-		for _, way := range agent.Shutdowns() {
-			if err := Allow(agent, way); err != nil {
-				t.Errorf("%s: %s", agent.Title(), err)
+		for _, action := range []Action{ActionSysprep, ActionShutdown} {
+			for _, way := range agent.Shutdowns(action) {
+				if err := Allow(agent, Order{Action: action, Shutdown: way}); err != nil {
+					t.Errorf("%s: %s", agent.Title(), err)
+				}
 			}
 		}
-		if err := Allow(agent, "hibernate"); err == nil || !strings.Contains(err.Error(), agent.Title()+` has no shutdown = "hibernate", only "sealed"`) {
-			t.Errorf("%s: %v", agent.Title(), err)
+		for _, test := range []struct {
+			order Order
+			want  string
+		}{
+			{Order{Action: ActionSysprep, Shutdown: "hibernate"}, `has no shutdown = "hibernate", only "sealed", "agent", "none"`},
+			{Order{Action: ActionShutdown, Shutdown: ShutdownAgent}, `has no shutdown = "agent" with action = "shutdown", only "sealed", "none"`},
+		} {
+			if err := Allow(agent, test.order); err == nil || err.Error() != agent.Title()+" "+test.want {
+				t.Errorf("%s: %v", agent.Title(), err)
+			}
 		}
 	}
 }

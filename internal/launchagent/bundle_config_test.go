@@ -33,7 +33,7 @@ func TestTheSwitchesThatAreReplaced(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			for _, shutdown := range []Shutdown{ShutdownSealed, ShutdownNone} {
-				edits, err := EC2Config{}.Edits(shutdown, map[string][]byte{bundleConfig: []byte(test.file)})
+				edits, err := EC2Config{}.Edits(Order{Action: ActionSysprep, Shutdown: shutdown}, map[string][]byte{bundleConfig: []byte(test.file)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -41,7 +41,7 @@ func TestTheSwitchesThatAreReplaced(t *testing.T) {
 					t.Errorf("shutdown = %q: the edits are %q, wanted %q", shutdown, edits, test.want)
 				}
 			}
-			edits, err := EC2Config{}.Edits(ShutdownAgent, map[string][]byte{bundleConfig: []byte(test.file)})
+			edits, err := EC2Config{}.Edits(Order{Action: ActionSysprep, Shutdown: ShutdownAgent}, map[string][]byte{bundleConfig: []byte(test.file)})
 			if err != nil || edits != nil {
 				t.Errorf("shutdown = \"agent\": the edits are %q, the error %v", edits, err)
 			}
@@ -67,7 +67,7 @@ func TestSwitchesThatAreLeftAlone(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			edits, err := EC2Config{}.Edits(ShutdownSealed, map[string][]byte{bundleConfig: []byte(test.file)})
+			edits, err := EC2Config{}.Edits(Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, map[string][]byte{bundleConfig: []byte(test.file)})
 			if err == nil {
 				t.Fatalf("it was edited to %q", edits)
 			}
@@ -76,7 +76,7 @@ func TestSwitchesThatAreLeftAlone(t *testing.T) {
 					t.Errorf("%q is not in %q", phrase, err)
 				}
 			}
-			if _, err := (EC2Config{}).Edits(ShutdownAgent, map[string][]byte{bundleConfig: []byte(test.file)}); err != nil && !strings.Contains(test.file, "/quit") {
+			if _, err := (EC2Config{}).Edits(Order{Action: ActionSysprep, Shutdown: ShutdownAgent}, map[string][]byte{bundleConfig: []byte(test.file)}); err != nil && !strings.Contains(test.file, "/quit") {
 				t.Errorf("with shutdown = \"agent\": %s", err)
 			}
 		})
@@ -86,14 +86,14 @@ func TestSwitchesThatAreLeftAlone(t *testing.T) {
 func TestAFileThatSaysQuitNeedsNoEdit(t *testing.T) {
 	t.Parallel()
 	files := map[string][]byte{bundleConfig: []byte(withSwitches("/oobe /generalize /quit"))}
-	edits, err := EC2Config{}.Edits(ShutdownSealed, files)
+	edits, err := EC2Config{}.Edits(Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, files)
 	if err != nil || edits != nil {
 		t.Errorf("the edits are %q, the error %v", edits, err)
 	}
-	if _, err := (EC2Config{}).Edits(ShutdownAgent, files); err == nil {
+	if _, err := (EC2Config{}).Edits(Order{Action: ActionSysprep, Shutdown: ShutdownAgent}, files); err == nil {
 		t.Error(`shutdown = "agent" is taken, and nobody would shut the guest down`)
 	}
-	if _, err := (EC2Config{}).Edits(ShutdownSealed, nil); err == nil {
+	if _, err := (EC2Config{}).Edits(Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, nil); err == nil {
 		t.Error("a file that is not there is taken")
 	}
 }
@@ -114,7 +114,7 @@ func realBundleConfig(t testing.TB) []byte {
 func TestTheFileOfTheCorpusIsEditedInOneWord(t *testing.T) {
 	t.Parallel()
 	data := realBundleConfig(t)
-	edits, err := EC2Config{}.Edits(ShutdownSealed, map[string][]byte{bundleConfig: data})
+	edits, err := EC2Config{}.Edits(Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, map[string][]byte{bundleConfig: data})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func FuzzBundleConfig(f *testing.F) {
 		f.Add([]byte("\ufeff<!--" + text + "-->" + withSwitches(text)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		edits, err := EC2Config{}.Edits(ShutdownSealed, map[string][]byte{bundleConfig: data})
+		edits, err := EC2Config{}.Edits(Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, map[string][]byte{bundleConfig: data})
 		if err != nil || len(edits) == 0 {
 			return
 		}
@@ -150,7 +150,7 @@ func FuzzBundleConfig(f *testing.F) {
 			!bytes.Equal(edited[:begin], data[:begin]) || !bytes.Equal(edited[begin+len(quitWord):], data[begin+len(shutdownWord):]) {
 			t.Fatalf("%q became %q", data, edited)
 		}
-		again, err := EC2Config{}.Edits(ShutdownSealed, map[string][]byte{bundleConfig: edited})
+		again, err := EC2Config{}.Edits(Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, map[string][]byte{bundleConfig: edited})
 		if err != nil || again != nil {
 			t.Fatalf("the edited file %q would be edited again: %q, %v", edited, again, err)
 		}

@@ -46,14 +46,24 @@ func (EC2Config) Script(script Script) (string, bool) {
 	return "", false
 }
 
+// ConfigFile implements Agent.
+func (EC2Config) ConfigFile(file ConfigFile) (string, bool) {
+	const settings = ec2configFolder + `\Settings`
+	switch file {
+	case MainConfig:
+		return ec2configConfig, true
+	case BundleConfig:
+		return bundleConfig, true
+	case DriveLetters:
+		return settings + `\DriveLetterConfig.xml`, true
+	case EventLog:
+		return settings + `\EventLogConfig.xml`, true
+	}
+	return "", false
+}
+
 // Service implements Agent.
 func (EC2Config) Service() string { return "Ec2Config" }
-
-// Shutdowns implements Agent. Whether a guest allows the ones but "agent"
-// depends on its BundleConfig.xml: see Edits.
-func (EC2Config) Shutdowns() []Shutdown {
-	return []Shutdown{ShutdownSealed, ShutdownAgent, ShutdownNone}
-}
 
 // Reads implements Agent.
 func (EC2Config) Reads() []string { return []string{bundleConfig} }
@@ -61,14 +71,17 @@ func (EC2Config) Reads() []string { return []string{bundleConfig} }
 // Edits implements Agent: /quit in the place of the one /shutdown among the
 // switches. The file's real form varies with the agent's version, so that
 // nothing is guessed: switches in any other form are left alone, and then
-// EC2Config itself has to shut the guest down.
-func (EC2Config) Edits(shutdown Shutdown, files map[string][]byte) ([]Edit, error) {
+// EC2Config itself has to shut the guest down. Without Sysprep nobody reads them.
+func (EC2Config) Edits(order Order, files map[string][]byte) ([]Edit, error) {
+	if order.Action == ActionShutdown {
+		return nil, nil
+	}
 	data, ok := files[bundleConfig]
 	if !ok {
 		return nil, fmt.Errorf("EC2Config's %s is not there", bundleConfig)
 	}
 	found, err := readSwitches(data)
-	if shutdown == ShutdownAgent {
+	if order.Shutdown == ShutdownAgent {
 		if err == nil && len(found.quit) > 0 {
 			return nil, fmt.Errorf(`EC2Config would not shut the guest down: the Switches in %s say /quit; use shutdown = "sealed"`, bundleConfig)
 		}
@@ -85,16 +98,31 @@ func (EC2Config) Edits(shutdown Shutdown, files map[string][]byte) ([]Edit, erro
 	return []Edit{{Path: bundleConfig, Data: found.replaceShutdown(data)}}, nil
 }
 
-// Commands implements Agent.
-func (a EC2Config) Commands(Shutdown) []guest.Command {
+// Commands implements Agent. There are none for a shutdown without Sysprep: what
+// EC2Config does on the instances from the image stands in its Config.xml, and
+// its dialog only edits that file.
+func (a EC2Config) Commands(order Order) []guest.Command {
+	if order.Action == ActionShutdown {
+		return nil
+	}
 	return []guest.Command{{File: a.Program(), Arguments: "-sysprep"}}
 }
 
 // Writes implements Agent.
-func (a EC2Config) Writes() []string { return []string{a.AnswerFile(), ec2configConfig} }
+func (a EC2Config) Writes(action Action) []string {
+	if action == ActionShutdown {
+		return nil
+	}
+	return []string{a.AnswerFile(), ec2configConfig}
+}
 
 // Settings implements Agent.
-func (EC2Config) Settings() []Setting { return []Setting{denyRDP} }
+func (EC2Config) Settings(action Action) []Setting {
+	if action == ActionShutdown {
+		return nil
+	}
+	return []Setting{denyRDP}
+}
 
 // Logs implements Agent.
 func (EC2Config) Logs() []string { return []string{ec2configFolder + `\Logs\Ec2ConfigLog.txt`} }

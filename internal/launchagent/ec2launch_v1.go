@@ -65,43 +65,107 @@ func (EC2LaunchV1) Script(script Script) (string, bool) {
 	return "", false
 }
 
+// ConfigFile implements Agent.
+func (EC2LaunchV1) ConfigFile(file ConfigFile) (string, bool) {
+	const folder = ec2launchV1Data + `\Config`
+	switch file {
+	case MainConfig:
+		return folder + `\LaunchConfig.json`, true
+	case DriveLetters:
+		return folder + `\DriveLetterMappingConfig.json`, true
+	case EventLog:
+		return folder + `\EventLogConfig.json`, true
+	}
+	return "", false
+}
+
 // Service implements Agent: it has none.
 func (EC2LaunchV1) Service() string { return "" }
 
-// Shutdowns implements Agent.
-func (EC2LaunchV1) Shutdowns() []Shutdown {
-	return []Shutdown{ShutdownSealed, ShutdownAgent, ShutdownNone}
+// schedule is a script that registers a task of its own, to run at each boot.
+type schedule struct{ script, arguments, task string }
+
+const (
+	initializeTask = "Amazon Ec2 Launch - Instance Initialization"
+	userDataTask   = "Amazon Ec2 Launch - Userdata Execution"
+)
+
+// schedules are what the agent schedules in the image, the initialization
+// first. -Schedule and -SchedulePerBoot register the same task.
+func schedules(wanted Schedules) []schedule {
+	initialize := schedule{"InitializeInstance.ps1", " -Schedule", initializeTask}
+	if wanted.PerBoot {
+		initialize.arguments = " -SchedulePerBoot"
+	}
+	list := []schedule{initialize}
+	for _, one := range []struct {
+		wanted bool
+		schedule
+	}{
+		{wanted.Disks, schedule{"InitializeDisks.ps1", " -Schedule", "Amazon Ec2 Launch - Disk Initialization"}},
+		{wanted.EventLogs, schedule{"SendEventLogs.ps1", " -Schedule", "Amazon Ec2 Launch - Event logs to Console"}},
+		{wanted.Ready, schedule{"SendWindowsIsReady.ps1", " -Schedule", "Amazon Ec2 Launch - Windows is Ready to Console"}},
+	} {
+		if one.wanted {
+			list = append(list, one.schedule)
+		}
+	}
+	return list
 }
 
 // Commands implements Agent. The scripts are signed; Bypass lets them run where
-// the machine's execution policy would not.
-func (EC2LaunchV1) Commands(shutdown Shutdown) []guest.Command {
+// the machine's execution policy would not. For "Shutdown without Sysprep" AWS
+// says that the initialization is scheduled for the next boot, which also sets
+// the routes to the metadata and to KMS anew.
+func (EC2LaunchV1) Commands(order Order) []guest.Command {
 	script := func(name, arguments string) guest.Command {
 		return guest.Command{
 			File:      `%windir%\System32\WindowsPowerShell\v1.0\powershell.exe`,
 			Arguments: `-NoProfile -NonInteractive -ExecutionPolicy Bypass -File "` + ec2launchV1Data + `\Scripts\` + name + `"` + arguments,
 		}
 	}
-	sysprep := " -NoShutdown"
-	if shutdown == ShutdownAgent {
-		sysprep = ""
+	var commands []guest.Command
+	for _, one := range schedules(order.Schedules) {
+		commands = append(commands, script(one.script, one.arguments))
 	}
-	return []guest.Command{
-		script("InitializeInstance.ps1", " -Schedule"),
-		script("SysprepInstance.ps1", sysprep),
+	switch {
+	case order.Action == ActionShutdown:
+	case order.Shutdown == ShutdownAgent:
+		commands = append(commands, script("SysprepInstance.ps1", ""))
+	default:
+		commands = append(commands, script("SysprepInstance.ps1", " -NoShutdown"))
 	}
+	return commands
 }
 
 // Writes implements Agent.
-func (a EC2LaunchV1) Writes() []string { return []string{a.AnswerFile()} }
+func (a EC2LaunchV1) Writes(action Action) []string {
+	if action == ActionShutdown {
+		return nil
+	}
+	return []string{a.AnswerFile()}
+}
 
 // Settings implements Agent.
-func (EC2LaunchV1) Settings() []Setting { return []Setting{denyRDP, hibernation} }
+func (EC2LaunchV1) Settings(action Action) []Setting {
+	if action == ActionShutdown {
+		return nil
+	}
+	return []Setting{denyRDP, hibernation}
+}
 
-// Tasks implements Agent. InitializeInstance.ps1 registers the first anew,
-// SysprepInstance.ps1 removes the second.
-func (EC2LaunchV1) Tasks() []string {
-	return []string{"Amazon Ec2 Launch - Instance Initialization", "Amazon Ec2 Launch - Userdata Execution"}
+// Tasks implements Agent. Each script registers its own anew.
+// SysprepInstance.ps1 removes the one for user data, and so does
+// InitializeInstance.ps1 -SchedulePerBoot.
+func (EC2LaunchV1) Tasks(order Order) []string {
+	tasks := []string{initializeTask}
+	if order.Action != ActionShutdown || order.Schedules.PerBoot {
+		tasks = append(tasks, userDataTask)
+	}
+	for _, one := range schedules(order.Schedules)[1:] {
+		tasks = append(tasks, one.task)
+	}
+	return tasks
 }
 
 // StartTypes implements Agent.
@@ -111,7 +175,10 @@ func (EC2LaunchV1) StartTypes() []string { return []string{"AmazonSSMAgent"} }
 func (EC2LaunchV1) Restores() []Restore { return []Restore{hibernate} }
 
 // Irreversible implements Agent.
-func (EC2LaunchV1) Irreversible() []string {
+func (EC2LaunchV1) Irreversible(action Action) []string {
+	if action == ActionShutdown {
+		return nil
+	}
 	return []string{"the wallpaper and what the sleep button does, which EC2Launch v1 resets before Sysprep"}
 }
 

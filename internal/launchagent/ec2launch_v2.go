@@ -33,19 +33,30 @@ func (EC2LaunchV2) Script(script Script) (string, bool) {
 	return "", false
 }
 
+// ConfigFile implements Agent.
+func (EC2LaunchV2) ConfigFile(file ConfigFile) (string, bool) {
+	if file == MainConfig {
+		return ec2launchV2Data + `\config\agent-config.yml`, true
+	}
+	return "", false
+}
+
 // Service implements Agent.
 func (EC2LaunchV2) Service() string { return "Amazon EC2Launch" }
 
-// Shutdowns implements Agent.
-func (EC2LaunchV2) Shutdowns() []Shutdown {
-	return []Shutdown{ShutdownSealed, ShutdownAgent, ShutdownNone}
-}
-
 // Commands implements Agent. The flag --block, which older versions wanted,
 // is deprecated since 2.0.1521 and not given: the sealer waits by itself.
-func (a EC2LaunchV2) Commands(shutdown Shutdown) []guest.Command {
+//
+// What the dialog's "Shutdown without Sysprep" runs AWS does not say. The
+// command that it documents for having the agent run its once-tasks again, so
+// that instances from the image get a password and run their user data, is
+// reset; it is also the one that sysprep runs before anything else.
+func (a EC2LaunchV2) Commands(order Order) []guest.Command {
 	arguments := "sysprep"
-	if shutdown == ShutdownAgent {
+	switch {
+	case order.Action == ActionShutdown:
+		arguments = "reset"
+	case order.Shutdown == ShutdownAgent:
 		arguments += " --shutdown"
 	}
 	return []guest.Command{
@@ -55,17 +66,25 @@ func (a EC2LaunchV2) Commands(shutdown Shutdown) []guest.Command {
 }
 
 // Writes implements Agent.
-func (a EC2LaunchV2) Writes() []string {
-	return []string{
-		a.AnswerFile(),
+func (a EC2LaunchV2) Writes(action Action) []string {
+	state := []string{
 		ec2launchV2Data + `\state\.run-once`,
 		ec2launchV2Data + `\state\state.json`,
 		ec2launchV2Data + `\state\previous-state.json`,
 	}
+	if action == ActionShutdown {
+		return state
+	}
+	return append([]string{a.AnswerFile()}, state...)
 }
 
 // Settings implements Agent.
-func (EC2LaunchV2) Settings() []Setting { return []Setting{denyRDP, hibernation} }
+func (EC2LaunchV2) Settings(action Action) []Setting {
+	if action == ActionShutdown {
+		return nil
+	}
+	return []Setting{denyRDP, hibernation}
+}
 
 // Restores implements Agent.
 func (EC2LaunchV2) Restores() []Restore {
@@ -73,7 +92,10 @@ func (EC2LaunchV2) Restores() []Restore {
 }
 
 // Irreversible implements Agent.
-func (EC2LaunchV2) Irreversible() []string {
+func (EC2LaunchV2) Irreversible(action Action) []string {
+	if action == ActionShutdown {
+		return nil
+	}
 	return []string{"the EC2 shortcuts and the wallpaper on desktops, which EC2Launch v2 removes before Sysprep"}
 }
 

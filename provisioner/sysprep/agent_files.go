@@ -14,8 +14,8 @@ import (
 // prepareAgent checks that the agent can shut the guest down as wanted, and has
 // those of its files staged that must differ for that while the guest is sealed.
 func (r *run) prepareAgent(ctx context.Context) error {
-	agent, shutdown := r.facts.Agent, launchagent.Shutdown(r.config.Shutdown)
-	if err := launchagent.Allow(agent, shutdown); err != nil {
+	agent, order := r.facts.Agent, r.config.order()
+	if err := launchagent.Allow(agent, order); err != nil {
 		return &image.Failure{Code: codeAgentShutdown, Problem: err.Error() + "; nothing was changed on the guest"}
 	}
 	paths := agent.Reads()
@@ -41,7 +41,7 @@ func (r *run) prepareAgent(ctx context.Context) error {
 			files[path] = piece.Data
 		}
 	}
-	edits, err := agent.Edits(shutdown, files)
+	edits, err := agent.Edits(order, files)
 	if err != nil {
 		return &image.Failure{Code: codeAgentShutdown, Problem: r.expand(err.Error()) + "; nothing was changed on the guest"}
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/handoff"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/image"
-	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/preflight"
 )
 
@@ -198,7 +197,7 @@ func (r *run) prepareFiles(ctx context.Context) error {
 func (r *run) plan(ctx context.Context) error {
 	r.job = &generalize.Job{
 		Guest: r.guest, Agent: r.facts.Agent.Agent, Identity: r.facts.Identity,
-		Token: r.record.Token, Shutdown: launchagent.Shutdown(r.config.Shutdown), Files: r.files, Settings: r.settings,
+		Token: r.record.Token, Order: r.config.order(), Files: r.files, Settings: r.settings,
 		Limits: generalize.Limits{Sysprep: r.config.SysprepTimeout, Stall: r.config.StallTimeout, Shutdown: r.config.ShutdownTimeout},
 		GiveUp: diagnosis.Default().VerdictPatterns(), Reconnect: r.config.ReconnectTimeout,
 		Say: r.say, Log: r.logf, Note: r.mark,

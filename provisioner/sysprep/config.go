@@ -101,6 +101,11 @@ type Config struct {
 	// The launch agent: `auto`, `ec2launch-v2`, `ec2launch-v1` or `ec2config`.
 	// Default: `auto`, the newest that is installed.
 	Agent string `mapstructure:"agent"`
+	// What is done to the guest: `sysprep` generalizes it. Default: `sysprep`.
+	Action string `mapstructure:"action"`
+	// How long a launch agent is waited for that is still setting the instance up
+	// when the provisioner comes: Sysprep cannot run before. Default: `10m`.
+	AgentTimeout time.Duration `mapstructure:"agent_timeout"`
 	// Who shuts the guest down: `sealed` shuts it down only after the seal has been
 	// seen, so that a guest that stopped is one that is sealed; `agent` lets the
 	// launch agent do it, which may cut the sealer off before it has tidied up;
@@ -204,6 +209,7 @@ func (c *Config) prepare(raws ...any) error {
 	}
 	setDefault(&c.Transport, transportAuto)
 	setDefault(&c.Agent, "auto")
+	setDefault(&c.Action, string(launchagent.ActionSysprep))
 	setDefault(&c.Shutdown, string(launchagent.ShutdownSealed))
 	setDefault(&c.LogDir, "ec2-sysprep-logs")
 	if c.Preflight == nil {
@@ -216,6 +222,7 @@ func (c *Config) prepare(raws ...any) error {
 	}{
 		{"connect_timeout", &c.ConnectTimeout, 5 * time.Minute},
 		{"reconnect_timeout", &c.ReconnectTimeout, 2 * time.Minute},
+		{"agent_timeout", &c.AgentTimeout, 10 * time.Minute},
 		{"sysprep_timeout", &c.SysprepTimeout, 60 * time.Minute},
 		{"stall_timeout", &c.StallTimeout, 15 * time.Minute},
 		{"shutdown_timeout", &c.ShutdownTimeout, 10 * time.Minute},
@@ -246,6 +253,11 @@ func setDefault(value *string, def string) {
 	if *value == "" {
 		*value = def
 	}
+}
+
+// order is what the options tell the launch agent to do.
+func (c *Config) order() launchagent.Order {
+	return launchagent.Order{Action: launchagent.Action(c.Action), Shutdown: launchagent.Shutdown(c.Shutdown)}
 }
 
 type wrongFunc func(option, format string, args ...any)
@@ -307,6 +319,9 @@ func (c *Config) checkJob(wrong wrongFunc) {
 		if _, ok := launchagent.ByID(c.Agent); !ok {
 			wrong("agent", "%q is none of \"auto\", %s", c.Agent, quotedList(launchagent.IDs()))
 		}
+	}
+	if c.Action != string(launchagent.ActionSysprep) {
+		wrong("action", "%q is not %q", c.Action, launchagent.ActionSysprep)
 	}
 	ways := []string{string(launchagent.ShutdownSealed), string(launchagent.ShutdownAgent), string(launchagent.ShutdownNone)}
 	if !slices.Contains(ways, c.Shutdown) {

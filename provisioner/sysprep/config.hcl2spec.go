@@ -113,6 +113,8 @@ type FlatConfig struct {
 	InstanceID                *string                                  `mapstructure:"instance_id" cty:"instance_id" hcl:"instance_id"`
 	AMIName                   *string                                  `mapstructure:"ami_name" cty:"ami_name" hcl:"ami_name"`
 	Agent                     *string                                  `mapstructure:"agent" cty:"agent" hcl:"agent"`
+	Action                    *string                                  `mapstructure:"action" cty:"action" hcl:"action"`
+	AgentTimeout              *string                                  `mapstructure:"agent_timeout" cty:"agent_timeout" hcl:"agent_timeout"`
 	Shutdown                  *string                                  `mapstructure:"shutdown" cty:"shutdown" hcl:"shutdown"`
 	AnswerFilePath            *string                                  `mapstructure:"answer_file_path" cty:"answer_file_path" hcl:"answer_file_path"`
 	AnswerFileContent         *string                                  `mapstructure:"answer_file_content" cty:"answer_file_content" hcl:"answer_file_content"`
@@ -187,6 +189,8 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"instance_id":                   &hcldec.AttrSpec{Name: "instance_id", Type: cty.String, Required: false},
 		"ami_name":                      &hcldec.AttrSpec{Name: "ami_name", Type: cty.String, Required: false},
 		"agent":                         &hcldec.AttrSpec{Name: "agent", Type: cty.String, Required: false},
+		"action":                        &hcldec.AttrSpec{Name: "action", Type: cty.String, Required: false},
+		"agent_timeout":                 &hcldec.AttrSpec{Name: "agent_timeout", Type: cty.String, Required: false},
 		"shutdown":                      &hcldec.AttrSpec{Name: "shutdown", Type: cty.String, Required: false},
 		"answer_file_path":              &hcldec.AttrSpec{Name: "answer_file_path", Type: cty.String, Required: false},
 		"answer_file_content":           &hcldec.AttrSpec{Name: "answer_file_content", Type: cty.String, Required: false},

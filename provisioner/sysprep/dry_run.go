@@ -41,7 +41,7 @@ func (r *run) dryRun(ctx context.Context) error {
 		sealed = append(sealed, "shut the guest down")
 	}
 	r.sayList("Dry run: what would be removed and done once the guest is sealed:", sealed)
-	r.sayList("Dry run: what nobody could put back:", append([]string{"generalize itself, once Sysprep has begun it"}, r.facts.Agent.Irreversible()...))
+	r.sayList("Dry run: what nobody could put back:", append([]string{"generalize itself, once Sysprep has begun it"}, r.facts.Agent.Irreversible(r.job.Order.Action)...))
 	r.finish()
 	if r.config.PackerBuilderType != nullBuilder {
 		return &image.Failure{

@@ -155,7 +155,7 @@ func (p *Provisioner) begin(ui packersdk.Ui, comm packersdk.Communicator, data m
 	r.record = &handoff.Record{
 		Version: handoff.Version, Plugin: pluginVersion(), RunUUID: runUUID(),
 		BuilderType: p.config.PackerBuilderType, SourceName: p.config.PackerBuildName,
-		Token: newToken(), Stage: handoff.StagePlanned, Action: "sysprep", Shutdown: p.config.Shutdown,
+		Token: newToken(), Stage: handoff.StagePlanned, Action: p.config.Action, Shutdown: p.config.Shutdown,
 		Limits: handoff.Limits{Sysprep: p.config.SysprepTimeout, Stall: p.config.StallTimeout, Shutdown: p.config.ShutdownTimeout},
 	}
 	for _, warning := range p.config.warnings {

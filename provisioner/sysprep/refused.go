@@ -109,7 +109,7 @@ func (r *run) putBack(state guest.SealState) []string {
 		lines = append(lines, "What was changed on the guest has been put back, but for: "+strings.Join(state.Troubles, "; "))
 	}
 	if r.facts != nil && r.facts.Agent.Agent != nil {
-		for _, what := range r.facts.Agent.Irreversible() {
+		for _, what := range r.facts.Agent.Irreversible(r.job.Order.Action) {
 			lines = append(lines, "It could not put back "+what+".")
 		}
 	}
@@ -196,7 +196,7 @@ func (r *run) adopt(earlier *handoff.Record) {
 	}
 	r.job = generalize.Adopt(generalize.Job{
 		Guest: r.guest, Agent: agent, Identity: r.facts.Identity,
-		Token: earlier.Token, Shutdown: launchagent.Shutdown(earlier.Shutdown),
+		Token: earlier.Token, Order: launchagent.Order{Action: launchagent.Action(earlier.Action), Shutdown: launchagent.Shutdown(earlier.Shutdown)},
 		Limits:    generalize.Limits{Sysprep: earlier.Limits.Sysprep, Stall: earlier.Limits.Stall, Shutdown: earlier.Limits.Shutdown},
 		Reconnect: r.config.ReconnectTimeout,
 		Say:       r.say, Log: r.logf, Note: r.mark,
