@@ -15,17 +15,33 @@ type Fragment struct {
 	Children   []Fragment
 }
 
-// Append adds a fragment as the last child element of parent.
+// Append adds a fragment as the last child element of parent. Where the
+// children have lines of their own, so have those of the fragment.
 func (d *Document) Append(parent *Element, x Fragment) error {
 	var last *Element
 	if n := len(parent.Children); n > 0 {
 		last = parent.Children[n-1]
 	}
 	return d.insert(parent, last, func(indent string, multiline bool) string {
-		w := fragmentWriter{parent: parent, eol: lineEnd(d.text), unit: d.indentUnit(), multiline: multiline}
-		w.write(x, indent)
-		return w.b.String()
+		return d.fragment(parent, x, indent, multiline)
 	})
+}
+
+// AppendLike puts a fragment behind a sibling of its kind and lays it out as
+// that is laid out: on one line, or with a line for every child.
+func (d *Document) AppendLike(sibling *Element, x Fragment) error {
+	return d.insert(sibling.Parent, sibling, func(indent string, multiline bool) string {
+		if multiline && !sibling.Leaf() {
+			_, multiline = d.indentOf(sibling.Children[0])
+		}
+		return d.fragment(sibling.Parent, x, indent, multiline)
+	})
+}
+
+func (d *Document) fragment(parent *Element, x Fragment, indent string, multiline bool) string {
+	w := fragmentWriter{parent: parent, eol: lineEnd(d.text), unit: d.indentUnit(), multiline: multiline}
+	w.write(x, indent)
+	return w.b.String()
 }
 
 // InsertBefore puts the text of an element before another one, on a line of its
