@@ -207,8 +207,11 @@ func (f *EC2Config) setGlobal(name string, value bool) error {
 	}
 	var have []*xmltext.Element
 	for _, e := range list.Children {
-		known := slices.Contains(ec2configGlobals(), name)
-		if e.Space == "" && (e.Local == name || !known && strings.EqualFold(e.Local, name)) {
+		switch known := slices.Contains(ec2configGlobals(), name); {
+		case e.Space != "" || !strings.EqualFold(e.Local, name):
+		case known && e.Local != name:
+			return errOtherCase(e.Local, name, f.doc.Line(e))
+		default:
 			have = append(have, e)
 		}
 	}

@@ -227,10 +227,12 @@ func (f *ec2configFile) set(parent *xmltext.Element, l form, name, value string)
 		}
 	})
 	for _, r := range rows {
-		if r.text(l.fields[0]) != name {
+		switch have := r.text(l.fields[0]); {
+		case !strings.EqualFold(have, name):
 			continue
-		}
-		if found != nil {
+		case have != name:
+			return errOtherCase(have, name, f.doc.Line(r.element))
+		case found != nil:
 			return fmt.Errorf("%s stands twice, in the lines %d and %d; remove one", name, f.doc.Line(found.element), f.doc.Line(r.element))
 		}
 		found = &r
@@ -246,6 +248,12 @@ func (f *ec2configFile) set(parent *xmltext.Element, l form, name, value string)
 		return nil
 	}
 	return f.doc.SetText(found.fields[l.fields[1]], value)
+}
+
+// errOtherCase is about a name of which nobody can tell whether EC2Config takes
+// it.
+func errOtherCase(have, name string, line int) error {
+	return fmt.Errorf("line %d has the name %s, and EC2Config's own files have %s; correct it", line, have, name)
 }
 
 // lookup is the value of the row of that name; ok is false when there is none

@@ -44,6 +44,17 @@ func (d *Document) fragment(parent *Element, x Fragment, indent string, multilin
 	return w.b.String()
 }
 
+// Format writes a whole document as Windows programs do: UTF-8 without byte
+// order mark, in ASCII, an element a line, two spaces a level, CR LF. The
+// values must hold no character that XML does not allow.
+func Format(root Fragment) []byte {
+	w := fragmentWriter{parent: &Element{}, eol: "\r\n", unit: "  ", multiline: true}
+	w.b.WriteString(`<?xml version="1.0" standalone="yes"?>` + w.eol)
+	w.write(root, "")
+	w.b.WriteString(w.eol)
+	return []byte(w.b.String())
+}
+
 // InsertBefore puts the text of an element before another one, on a line of its
 // own where that has one.
 func (d *Document) InsertBefore(e *Element, text string) error {
