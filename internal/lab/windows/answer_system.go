@@ -24,8 +24,8 @@ func (p *process) hello() (any, error) {
 		identity = guest.Identity{
 			Protocol: guest.ProtocolVersion, PowerShell: g.machine.PowerShell, Edition: "Desktop",
 			Language: g.machine.Language, Windows: true, OS64: true, Process64: true,
-			Architecture: g.machine.Architecture, Computer: g.machine.Computer,
-			User: g.machine.Computer + `\` + p.user, SID: sid, Administrator: account.Administrator || sid == "S-1-5-18",
+			Architecture: g.machine.Architecture, Computer: g.computer(),
+			User: g.computer() + `\` + p.user, SID: sid, Administrator: account.Administrator || sid == "S-1-5-18",
 			Culture: g.machine.Culture, Time: stamp(g.nowLocked()), Boot: stamp(g.boot.at), Folders: folders,
 		}
 	})
@@ -155,6 +155,7 @@ func (g *Guest) installed(args guest.InstalledArgs) (any, error) {
 
 func (g *Guest) exposure(struct{}) (any, error) {
 	exposure := g.machine.WinRM
+	exposure.Listeners = g.listeners()
 	if g.services["WinRM"].State != "Running" {
 		return guest.Exposure{Certificates: exposure.Certificates}, nil
 	}

@@ -69,14 +69,14 @@ func (g *Guest) instances(namespace, class string) (found []guest.Object, ok boo
 				described[i] = maps.Clone(object)
 				described[i]["LastBootUpTime"] = stamp(g.boot.at)
 				described[i]["LocalDateTime"] = stamp(g.nowLocked())
-				described[i]["CSName"] = g.machine.Computer
+				described[i]["CSName"] = g.computer()
 			}
 			return described, true
 		case "win32_computersystem":
 			described, _ := g.described(class)
 			for i, object := range described {
 				described[i] = maps.Clone(object)
-				described[i]["Name"] = g.machine.Computer
+				described[i]["Name"] = g.computer()
 			}
 			return described, true
 		}
@@ -145,7 +145,7 @@ func (g *Guest) accountObjects() []guest.Object {
 		account := g.accounts[name]
 		objects = append(objects, guest.Object{
 			"Name": name, "SID": account.SID, "Disabled": yesNo(account.Disabled), "LocalAccount": "True",
-			"Domain": g.machine.Computer, "Caption": g.machine.Computer + `\` + name,
+			"Domain": g.computer(), "Caption": g.computer() + `\` + name,
 			"PasswordExpires": "False", "PasswordRequired": "True", "Lockout": "False",
 		})
 	}

@@ -14,6 +14,9 @@ const (
 	configBefore     = configFolder + `\Scripts\BeforeSysprep.cmd`
 	configBundle     = configFolder + `\Settings\BundleConfig.xml`
 	configSettings   = configFolder + `\Settings\Config.xml`
+	configScramble   = configFolder + `\ScramblePassword.exe`
+	configLetters    = configFolder + `\Settings\DriveLetterConfig.xml`
+	configEvents     = configFolder + `\Settings\EventLogConfig.xml`
 	configLog        = configFolder + `\Logs\Ec2ConfigLog.txt`
 	configService    = "Ec2Config"
 )
@@ -22,23 +25,16 @@ const (
 type ec2Config struct{}
 
 func (ec2Config) program(path string) program {
-	if path == fold(configProgram) {
+	switch path {
+	case fold(configProgram):
 		return runEC2Config
+	case fold(configScramble):
+		return runScramblePassword
 	}
 	return nil
 }
 
 func (ec2Config) script(string) program { return nil }
-
-// setUp is what the service does at the first boot of a sealed guest: the
-// plug-ins that Config.xml enables, of which the model has the password.
-func (ec2Config) setUp(g *Guest) {
-	if g.disk.file(configProgram) == nil {
-		return
-	}
-	g.configLog("Ec2SetPassword", "Ec2SetPassword plugin ended.")
-	g.setPlugin("Ec2SetPassword", "Disabled")
-}
 
 // configLog adds a line to Ec2ConfigLog.txt. The lock is held.
 func (g *Guest) configLog(source, text string) {
@@ -123,6 +119,15 @@ func runEC2Config(p *process) int {
 		return killedCode
 	}
 	return behaviour.Code
+}
+
+// runScramblePassword is ScramblePassword.exe -u with the name of an account.
+func runScramblePassword(p *process) int {
+	words := splitLine(p.arguments)
+	if len(words) != 2 || words[0] != "-u" {
+		return cannotRun(p)
+	}
+	return p.scramble(words[1])
 }
 
 // behind goes on with a program in a process that outlives p.

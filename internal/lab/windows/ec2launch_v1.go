@@ -15,13 +15,26 @@ const (
 	v1Initialize = v1Data + `\Scripts\InitializeInstance.ps1`
 	v1Sysprep    = v1Data + `\Scripts\SysprepInstance.ps1`
 	v1Config     = v1Data + `\Config\LaunchConfig.json`
+	v1Letters    = v1Data + `\Config\DriveLetterMappingConfig.json`
+	v1EventLog   = v1Data + `\Config\EventLogConfig.json`
 	v1AnswerFile = v1Data + `\Sysprep\Unattend.xml`
 	v1Before     = v1Data + `\Sysprep\BeforeSysprep.cmd`
 	v1Log        = v1Data + `\Log\Ec2Launch.log`
 
+	v1Randomize = v1Data + `\Sysprep\Randomize-LocalAdminPassword.ps1`
+	v1Disks     = v1Data + `\Scripts\InitializeDisks.ps1`
+	v1Events    = v1Data + `\Scripts\SendEventLogs.ps1`
+	v1Ready     = v1Data + `\Scripts\SendWindowsIsReady.ps1`
+
 	v1InitializeTask = "Amazon Ec2 Launch - Instance Initialization"
 	v1UserDataTask   = "Amazon Ec2 Launch - Userdata Execution"
+	v1DisksTask      = "Amazon Ec2 Launch - Disk Initialization"
+	v1EventsTask     = "Amazon Ec2 Launch - Event logs to Console"
+	v1ReadyTask      = "Amazon Ec2 Launch - Windows is Ready to Console"
 	ssmService       = "AmazonSSMAgent"
+
+	cmdProgram        = `C:\Windows\System32\cmd.exe`
+	powerShellProgram = `C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe`
 )
 
 // ec2LaunchV1 is EC2Launch v1: two scripts and a task.
@@ -35,39 +48,45 @@ func (ec2LaunchV1) script(path string) program {
 		return func(p *process) int { return v1{p}.initialize() }
 	case fold(v1Sysprep):
 		return func(p *process) int { return v1{p}.sysprep() }
+	case fold(v1Randomize):
+		return func(p *process) int { return v1{p}.randomize() }
+	case fold(v1Disks):
+		return func(p *process) int {
+			return v1{p}.schedule(v1DisksTask, v1Disks, "DiskInitialization.log", "Disk initialization")
+		}
+	case fold(v1Events):
+		return func(p *process) int {
+			return v1{p}.schedule(v1EventsTask, v1Events, "EventlogsToConsole.log", "Sending eventlogs to console")
+		}
+	case fold(v1Ready):
+		return func(p *process) int {
+			return v1{p}.schedule(v1ReadyTask, v1Ready, "WindowsIsReadyToConsole.log", `Sending "Windows is Ready" message to console`)
+		}
 	}
 	return nil
 }
 
-// setUp is InitializeInstance.ps1 as its task starts it. Without the task
-// nothing happens.
-func (ec2LaunchV1) setUp(g *Guest) {
-	t := g.tasks[strings.ToLower(v1InitializeTask)]
-	if t == nil || t.disabled {
-		return
-	}
-	g.setStart(ssmService, "auto")
-	if !strings.Contains(t.arguments, "-KeepSchedule") {
-		done := *t
-		done.disabled = true
-		g.addTask(&done)
-	}
-	g.v1Log("Message: Windows is Ready to use")
-}
+// v1Log adds a line to Ec2Launch.log. The lock is held.
+func (g *Guest) v1Log(text string) { g.v1LogTo(v1Log, text) }
 
-// v1Log adds a line to Ec2Launch.log, which is in UTF-16. The lock is held.
-func (g *Guest) v1Log(text string) {
+// v1LogTo adds a line to one of the agent's logs, which are in UTF-16. The lock
+// is held.
+func (g *Guest) v1LogTo(path, text string) {
 	line := wideWords(g.nowLocked().UTC().Format("2006/01/02 15:04:05Z") + ": " + text + "\r\n")
-	if g.disk.file(v1Log) == nil {
-		g.disk.place(v1Log, []byte{0xff, 0xfe})
+	if g.disk.file(path) == nil {
+		g.disk.place(path, []byte{0xff, 0xfe})
 	}
-	g.disk.extend(v1Log, line)
+	g.disk.extend(path, line)
 }
 
-// v1InitializeAction is what the task starts.
-func v1InitializeAction(flag string) string {
-	return `/C powershell -NoProfile -NonInteractive -NoLogo -ExecutionPolicy Unrestricted -File "` + v1Initialize + `"` + flag
+// v1Action is what a task of the agent's starts: a script, as SYSTEM.
+func v1Action(script, flags string) string {
+	return "/C " + powerShellProgram + ` -NoProfile -NonInteractive -NoLogo -ExecutionPolicy Unrestricted -File "` + script + `"` + flags
 }
+
+// v1UserDataAction is what the task that runs the user data at every start does.
+const v1UserDataAction = "/C " + powerShellProgram + ` -NoProfile -NonInteractive -NoLogo -ExecutionPolicy Unrestricted "Import-Module "` +
+	v1Module + `"; Invoke-Userdata -FromPersist"`
 
 // v1 is a running script of EC2Launch v1.
 type v1 struct{ *process }
@@ -98,7 +117,7 @@ func (a v1) initialize() int {
 		return cannotRun(a.process)
 	}
 	a.do(func(g *Guest) {
-		g.addTask(&task{name: v1InitializeTask, file: "cmd.exe", arguments: v1InitializeAction(flag), user: "SYSTEM"})
+		g.addTask(&task{name: v1InitializeTask, file: cmdProgram, arguments: v1Action(v1Initialize, flag), user: systemUser})
 		if flag != "" {
 			g.dropTask(v1UserDataTask)
 		}
@@ -106,6 +125,32 @@ func (a v1) initialize() int {
 	})
 	a.log("Instance initialization is scheduled successfully")
 	return 0
+}
+
+// schedule is one of the agent's other scripts with -Schedule, which registers a
+// task that runs it at every start. Without it, it would do its work at once,
+// which the model does not have.
+func (a v1) schedule(name, script, log, work string) int {
+	if !a.has("-Schedule") {
+		return cannotRun(a.process)
+	}
+	flags := ""
+	if a.has("-EnableTrim") {
+		flags = " -EnableTrim"
+	}
+	text := work + " is scheduled successfully"
+	a.do(func(g *Guest) {
+		g.addTask(&task{name: name, file: cmdProgram, arguments: v1Action(script, flags), user: systemUser})
+		g.v1LogTo(v1Data+`\Log\`+log, text)
+	})
+	a.say(text)
+	return 0
+}
+
+// randomize is Randomize-LocalAdminPassword.ps1 with the name of an account.
+func (a v1) randomize() int {
+	words := splitLine(a.arguments)
+	return a.scramble(words[len(words)-1])
 }
 
 var (
@@ -213,13 +258,8 @@ func (a v1) fillAnswerFile() {
 			text = ansi.String()
 		}
 		text = v1EmptyLocale.ReplaceAllString(text, "<$1$2>"+g.machine.Culture+"</$1$2>")
-		administrator := "Administrator"
-		for name, account := range g.accounts {
-			if strings.HasSuffix(account.SID, "-500") {
-				administrator = name
-			}
-		}
-		command := `C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe ` + v1Data + `\Sysprep\Randomize-LocalAdminPassword.ps1 ` + administrator
+		administrator, _ := g.administrator()
+		command := powerShellProgram + " " + v1Randomize + " " + administrator
 		text = v1EmptyCommand.ReplaceAllString(text, "$1<Path>"+command+"</Path>")
 		g.disk.place(v1AnswerFile, []byte("\ufeff"+text))
 	})

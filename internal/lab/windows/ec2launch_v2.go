@@ -13,7 +13,10 @@ const (
 	v2Data       = `C:\ProgramData\Amazon\EC2Launch`
 	v2AnswerFile = v2Data + `\sysprep\unattend.xml`
 	v2Before     = v2Data + `\sysprep\BeforeSysprep.cmd`
+	v2Config     = v2Data + `\config\agent-config.yml`
 	v2RunOnce    = v2Data + `\state\.run-once`
+	v2StateFile  = v2Data + `\state\state.json`
+	v2Previous   = v2Data + `\state\previous-state.json`
 	v2Log        = v2Data + `\log\agent.log`
 	v2Service    = "Amazon EC2Launch"
 )
@@ -29,12 +32,6 @@ func (ec2LaunchV2) program(path string) program {
 }
 
 func (ec2LaunchV2) script(string) program { return nil }
-
-func (ec2LaunchV2) setUp(g *Guest) {
-	if g.disk.file(v2Program) != nil {
-		g.disk.place(v2RunOnce, nil)
-	}
-}
 
 // v2 is a running EC2Launch.exe.
 type v2 struct{ *process }
@@ -58,14 +55,18 @@ func runEC2LaunchV2(p *process) int {
 	case "status":
 		return a.status()
 	case "validate":
-		if fault := p.guest.machine.Agent.InvalidConfig; fault != "" {
-			p.complain("Error: " + fault)
-			return 1
-		}
-		return 0
+		return a.validate()
 	case "reset":
+		if (flags["block"] || flags["b"]) && !a.untilStopped("reset") {
+			return killedCode
+		}
 		a.reset(flags["clean"] || flags["c"])
 		return 0
+	case "internal":
+		if len(words) == 4 && words[1] == "randomize-password" && words[2] == "--username" {
+			return p.scramble(words[3])
+		}
+		return cannotRun(p)
 	case "sysprep":
 		return a.sysprep(flags["shutdown"] || flags["s"], flags["clean"] || flags["c"], flags["block"] || flags["b"])
 	}
@@ -102,7 +103,7 @@ func (a v2) status() (code int) {
 		switch {
 		case g.services[v2Service].State == "Running":
 			code = 2
-		case g.disk.file(v2RunOnce) == nil:
+		case g.disk.file(v2RunOnce) == nil || g.disk.file(v2StateFile) == nil && g.disk.file(v2Previous) == nil:
 			code = 5
 		default:
 			code = g.machine.Agent.StatusCode
@@ -111,19 +112,76 @@ func (a v2) status() (code int) {
 	return code
 }
 
+// validate is EC2Launch.exe validate.
+func (a v2) validate() int {
+	fault := a.guest.machine.Agent.InvalidConfig
+	a.do(func(g *Guest) {
+		n := g.disk.file(v2Config)
+		switch {
+		case fault != "":
+		case n == nil:
+			fault = "agent-config.yml is not there"
+		default:
+			if _, err := readAgentConfig(n.data); err != nil {
+				fault = err.Error()
+			}
+		}
+	})
+	if fault != "" {
+		a.complain("Error: " + fault)
+		return 1
+	}
+	return 0
+}
+
+// untilStopped waits for the end of the agent's service; false means that the
+// command was ended before. Source: AWS, EC2Launch v2 troubleshooting.
+func (a v2) untilStopped(command string) bool {
+	for told := false; ; told = true {
+		running := false
+		a.do(func(g *Guest) { running = g.services[v2Service].State == "Running" })
+		if !running {
+			return true
+		}
+		if !told {
+			a.say("'" + command + "' command running in blocking mode.")
+		}
+		a.log("Info: service is still running...checking again in '5.000000' seconds")
+		if !a.wait(5 * time.Second) {
+			return false
+		}
+	}
+}
+
+// v2Busy leaves in agent.log why the service goes on running after a start: the
+// serial port is taken, or user data still runs. The lock is held.
+func (g *Guest) v2Busy() {
+	g.v2Log("Info: EC2Launch Service starting")
+	if g.machine.SerialTaken {
+		g.v2Log("Info: ACPI SPCR table not supported. Bailing Out")
+		g.v2Log("Info: Serial port is in use. Waiting for Serial Port...")
+		return
+	}
+	g.v2Log("Info: Stage: postReady completed.")
+	g.v2Log("Info: Initializing user-data state")
+	g.v2Log("Info: Frequency is: once")
+}
+
 // log writes a line to agent.log and stdout.
 func (a v2) log(text string) {
 	line := ""
 	a.do(func(g *Guest) {
 		line = g.nowLocked().UTC().Format("2006-01-02 15:04:05") + " " + text
-		g.disk.extend(v2Log, []byte(line+"\r\n"))
+		g.v2Log(text)
 	})
 	a.say(line)
 }
 
 func (a v2) reset(clean bool) {
 	a.do(func(g *Guest) {
-		_, _ = g.disk.remove(v2RunOnce, false)
+		for _, path := range []string{v2RunOnce, v2StateFile, v2Previous} {
+			_, _ = g.disk.remove(path, false)
+		}
 		if clean {
 			for _, n := range g.disk.children(v2Data + `\log`) {
 				_, _ = g.disk.remove(n.path, false)
@@ -142,16 +200,8 @@ func (a v2) sysprep(shutdown, clean, block bool) int {
 	if block && a.atLeast(2, 0, 1521) {
 		a.say("Flag --block has been deprecated, sysprep is blocking by default")
 	}
-	for {
-		running := false
-		a.do(func(g *Guest) { running = g.services[v2Service].State == "Running" })
-		if !running {
-			break
-		}
-		a.log("Info: EC2Launch service is still running...checking again in 10 seconds.")
-		if !a.wait(10 * time.Second) {
-			return killedCode
-		}
+	if !a.untilStopped("sysprep") {
+		return killedCode
 	}
 	behaviour := a.guest.machine.Agent
 	if behaviour.Hangs {

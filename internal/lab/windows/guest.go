@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
@@ -70,6 +71,14 @@ type Guest struct {
 	started   int
 	notes     []string
 	setupRuns int
+	// name is the computer's name, which Windows Setup changes.
+	name atomic.Pointer[string]
+	// origin says where the built-in administrator's password comes from.
+	origin string
+	// invented counts what was made up.
+	invented int
+	// first is what the latest start came to, nil until it has.
+	first *FirstBoot
 }
 
 // boot is the time between switching on and switching off.
@@ -109,6 +118,7 @@ func New(machine Machine, c *clock.Clock, hooks Hooks) *Guest {
 	if g.machine.Metadata == nil {
 		g.machine.Metadata = map[string]string{}
 	}
+	g.name.Store(&g.machine.Computer)
 	g.life, g.end = context.WithCancel(context.Background())
 	g.disk = newDisk(g.nowLocked)
 	g.hive = newHive(g.administratorSID())
@@ -166,6 +176,9 @@ func (g *Guest) furnish() {
 			g.services[name] = service
 		}
 	}
+	for _, listener := range g.machine.WinRM.Listeners {
+		g.setDword(listenerPath(listener), "enabled", 1)
+	}
 	for _, folder := range []string{`C:\ProgramData`, tasksFolder} {
 		_, _ = g.disk.makeFolder(folder)
 	}
@@ -222,6 +235,12 @@ func (g *Guest) stopService(name string, after time.Duration) {
 	service := g.services[name]
 	service.State = "Stopped"
 	g.services[name] = service
+	if name == v2Service {
+		if !g.machine.SerialTaken {
+			g.v2Log("Info: Stage: postReadyUserData execution completed")
+		}
+		g.v2Log("Info: EC2Launch stopped")
+	}
 	for pid, p := range g.running {
 		if p.cancel == nil && strings.EqualFold(p.name, service.Process) {
 			delete(g.running, pid)
@@ -323,7 +342,7 @@ func (g *Guest) variables() map[string]string {
 		"userprofile":            `C:\Users\Administrator`,
 		"comspec":                `C:\Windows\System32\cmd.exe`,
 		"os":                     "Windows_NT",
-		"computername":           g.machine.Computer,
+		"computername":           g.computer(),
 		"processor_architecture": g.machine.Architecture,
 	}
 }

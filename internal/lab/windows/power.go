@@ -15,6 +15,7 @@ func (g *Guest) switchOn(at time.Time) *boot {
 	g.shutting = false
 	g.authGone = false
 	g.cuts = 0
+	g.first = nil
 	g.running = map[int]*process{}
 	g.resident("System", 4)
 	for _, name := range g.machine.Processes {
@@ -29,6 +30,9 @@ func (g *Guest) switchOn(at time.Time) *boot {
 		service := g.services[name]
 		if service.State == "Running" && service.Process != "" {
 			g.resident(service.Process, 0)
+		}
+		if service.State == "Running" && name == v2Service {
+			g.v2Busy()
 		}
 		if service.State == "Running" && service.StopsAfter > 0 {
 			g.background(g.boot, func() { g.stopService(name, time.Duration(service.StopsAfter)) })
@@ -49,23 +53,25 @@ func (g *Guest) PowerOn() {
 	g.background(b, func() { g.bootUp(b) })
 }
 
-// bootUp is what happens between switching on and the moment at which WinRM answers.
+// bootUp is what happens between switching on and the moment at which WinRM
+// answers: Windows Setup on a sealed guest, then what the launch agents do.
 func (g *Guest) bootUp(b *boot) {
 	if g.clock.Wait(b.ctx, time.Duration(g.machine.Power.BootTakes)) != nil {
 		return
 	}
-	if !g.setUp(b) {
+	s := g.beginStartup(b)
+	if s == nil {
 		return
 	}
-	g.mu.Lock()
-	if g.boot != b {
-		g.mu.Unlock()
-		return
+	listens, up := false, s.setUp()
+	if up {
+		s.agents()
+		listens, up = s.finish()
 	}
-	g.print("Windows is Ready to use")
-	g.reachable = true
-	g.mu.Unlock()
-	g.tellNetwork(NetworkUp)
+	s.leave(0)
+	if up && listens {
+		g.tellNetwork(NetworkUp)
+	}
 }
 
 // PowerOff switches the machine off at once, as EC2 does when a shutdown takes
@@ -179,7 +185,7 @@ func (g *Guest) MendNetwork() { g.mend(g.currentBoot(), 0) }
 // mend ends the cut with the given number unless another one came later.
 func (g *Guest) mend(b *boot, number int) {
 	g.mu.Lock()
-	if b == nil || g.boot != b || g.shutting || g.reachable || (number != 0 && number != g.cuts) {
+	if b == nil || g.boot != b || g.shutting || g.reachable || !g.winRMListens() || (number != 0 && number != g.cuts) {
 		g.mu.Unlock()
 		return
 	}

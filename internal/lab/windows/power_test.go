@@ -144,6 +144,7 @@ func TestARefusedGuestIsAsItWas(t *testing.T) {
 		}
 		keep(v2AnswerFile)
 		keep(v2RunOnce)
+		keep(v2StateFile)
 		keep(tagFile)
 		hibernate := Word("1")
 		p.Failed = append(p.Failed, guest.Act{Act: guest.ActRegistry, Path: powerKey, Name: "HibernateEnabled", Set: &hibernate})

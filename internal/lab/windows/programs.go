@@ -17,9 +17,9 @@ type launchAgent interface {
 	program(path string) program
 	// script returns what a PowerShell script of the agent's does.
 	script(path string) program
-	// setUp is what the agent does at the first boot of a sealed guest. The
-	// lock is held.
-	setUp(g *Guest)
+	// start is what the agent does when Windows has started, and has been set up
+	// when it was sealed. It decides by itself what is due.
+	start(s *startup)
 }
 
 // windowsPrograms are the programs of Windows' own that the lab can run.
@@ -38,9 +38,11 @@ func windowsPrograms(name string) program {
 	case "whoami.exe":
 		return runWhoami
 	case "hostname.exe":
-		return func(p *process) int { p.say(p.guest.machine.Computer); return 0 }
+		return func(p *process) int { p.say(p.guest.computer()); return 0 }
 	case "reg.exe":
 		return runReg
+	case "net.exe", "net1.exe":
+		return runNet
 	case "sysprep.exe":
 		return runSysprep
 	case "powercfg.exe":
@@ -56,7 +58,7 @@ func windowsPrograms(name string) program {
 // quietPrograms are programs that do something which the model does not have:
 // they end with 0 and a note.
 var quietPrograms = map[string]bool{
-	"net.exe": true, "icacls.exe": true, "wevtutil.exe": true,
+	"icacls.exe": true, "wevtutil.exe": true,
 	"netsh.exe": true, "taskkill.exe": true, "bcdedit.exe": true, "cleanmgr.exe": true,
 }
 
@@ -111,6 +113,7 @@ func (g *Guest) findProgram(child *process) (program, error) {
 }
 
 func cannotRun(p *process) int {
+	p.do(func(g *Guest) { g.note("the lab cannot run " + p.file) })
 	p.complain("the lab cannot run this command: " + strings.TrimSpace(p.file+" "+p.arguments))
 	return 1
 }
@@ -192,7 +195,7 @@ func runPowercfg(p *process) int {
 }
 
 func runWhoami(p *process) int {
-	p.say(strings.ToLower(p.guest.machine.Computer + `\` + p.user))
+	p.say(strings.ToLower(p.guest.computer() + `\` + p.user))
 	return 0
 }
 

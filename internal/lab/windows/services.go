@@ -2,6 +2,7 @@ package windows
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,10 +37,12 @@ func (g *Guest) setStart(name, word string) bool {
 	return false
 }
 
-// runSc is sc.exe config with start=. What else it can do, the model does not have.
+// runSc is sc.exe config with start=, start and stop. What else it can do, the
+// model does not have.
 func runSc(p *process) int {
 	words := splitLine(p.arguments)
-	if len(words) == 4 && strings.EqualFold(words[0], "config") && strings.EqualFold(words[2], "start=") {
+	switch {
+	case len(words) == 4 && strings.EqualFold(words[0], "config") && strings.EqualFold(words[2], "start="):
 		done := false
 		p.do(func(g *Guest) { done = g.setStart(words[1], strings.ToLower(words[3])) })
 		if !done {
@@ -48,7 +51,59 @@ func runSc(p *process) int {
 		}
 		p.say("[SC] ChangeServiceConfig SUCCESS")
 		return 0
+	case len(words) == 2 && strings.EqualFold(words[0], "stop"):
+		return p.switchService(words[1], false)
+	case len(words) == 2 && strings.EqualFold(words[0], "start"):
+		return p.switchService(words[1], true)
 	}
 	p.do(func(g *Guest) { g.note("not modelled: " + p.file + " " + p.arguments) })
+	return 0
+}
+
+// switchService starts or stops a service. Without WinRM's nobody can connect
+// any more; the shells that are open go with it.
+func (p *process) switchService(name string, on bool) (code int) {
+	network := Network(-1)
+	p.do(func(g *Guest) {
+		code = 1060
+		for known, service := range g.services {
+			if !strings.EqualFold(known, name) {
+				continue
+			}
+			switch runs := service.State == "Running"; {
+			case on && service.StartMode == "Disabled":
+				code = 1058
+			case on && runs:
+				code = 1056
+			case !on && !runs:
+				code = 1062
+			default:
+				code = 0
+				service.State = "Stopped"
+				if on {
+					service.State = "Running"
+				}
+				g.services[known] = service
+			}
+			if code == 0 && known == "WinRM" && g.reachable != on && g.first != nil {
+				g.reachable = on
+				network = NetworkOff
+				if on {
+					network = NetworkUp
+				}
+			}
+		}
+	})
+	if code != 0 {
+		p.complain("The service could not be started or stopped: error " + strconv.Itoa(code) + ".")
+		return code
+	}
+	switch network {
+	case NetworkOff:
+		p.guest.RestartWinRM()
+		p.guest.tellNetwork(NetworkOff)
+	case NetworkUp:
+		p.guest.tellNetwork(NetworkUp)
+	}
 	return 0
 }

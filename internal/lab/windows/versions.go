@@ -97,11 +97,16 @@ func (m *Machine) withV1(version string) {
 		v1Module:     "@{\r\n    ModuleVersion = '" + version + "'\r\n}\r\n",
 		v1Initialize: "# EC2Launch\r\n",
 		v1Sysprep:    "# EC2Launch\r\n",
-		v1Config:     `{"setComputerName":false,"setMonitorAlwaysOn":true,"setWallpaper":true,"addDnsSuffixList":true,"extendBootVolumeSize":true,"handleUserData":true,"adminPasswordType":"Random","adminPassword":""}`,
+		v1Config:     shippedLaunchConfig,
+		v1Letters:    shippedDriveLetterMapping,
+		v1EventLog:   shippedEventLog,
 		v1AnswerFile: "\ufeff" + shippedV1AnswerFile(),
 		v1Before:     shippedBeforeSysprep,
-		v1Data + `\Sysprep\SysprepSpecialize.cmd`:            letsRDPIn,
-		v1Data + `\Sysprep\Randomize-LocalAdminPassword.ps1`: "# EC2Launch\r\n",
+		v1Randomize:  "# EC2Launch\r\n",
+		v1Disks:      "# EC2Launch\r\n",
+		v1Events:     "# EC2Launch\r\n",
+		v1Ready:      "# EC2Launch\r\n",
+		v1Data + `\Sysprep\SysprepSpecialize.cmd`: letsRDPIn,
 	} {
 		m.Files[path] = File{Text: text, Age: week}
 	}
@@ -109,7 +114,7 @@ func (m *Machine) withV1(version string) {
 	if m.Tasks == nil {
 		m.Tasks = map[string]Task{}
 	}
-	m.Tasks[v1InitializeTask] = Task{File: "cmd.exe", Arguments: v1InitializeAction(""), User: "SYSTEM", Disabled: true}
+	m.Tasks[v1InitializeTask] = Task{File: cmdProgram, Arguments: v1Action(v1Initialize, ""), User: systemUser, Disabled: true}
 }
 
 // letsRDPIn is the script that undoes what BeforeSysprep.cmd did.
@@ -119,6 +124,7 @@ var (
 	filledLocale  = regexp.MustCompile(`<(InputLocale|SystemLocale|UILanguage|UserLocale)>en-US<`)
 	netUser       = regexp.MustCompile(`<Path>net user Administrator [^<]*</Path>`)
 	v2Randomize   = regexp.MustCompile(`<Path>[^<]*randomize-password[^<]*</Path>`)
+	v2Components  = regexp.MustCompile(`(?s)\s*<component name="(?:Microsoft-Windows-TerminalServices-LocalSessionManager|Networking-MPSSVC-Svc)".*?</component>`)
 	afterCommands = regexp.MustCompile(`(\s*)</RunSynchronous>`)
 )
 
@@ -130,9 +136,11 @@ func shippedV1AnswerFile() string {
 	return v2Randomize.ReplaceAllLiteralString(text, `<Path>"`+v1Data+`\Sysprep\SysprepSpecialize.cmd"</Path>`)
 }
 
-// shippedConfigAnswerFile is EC2Config's sysprep2008.xml.
+// shippedConfigAnswerFile is EC2Config's sysprep2008.xml: a script lets Remote
+// Desktop in again, not a component.
 func shippedConfigAnswerFile() string {
-	text := v2Randomize.ReplaceAllLiteralString(shippedAnswerFile, `<Path>"`+configFolder+`\ScramblePassword.exe" -u Administrator</Path>`)
+	text := v2Components.ReplaceAllLiteralString(shippedAnswerFile, "")
+	text = v2Randomize.ReplaceAllLiteralString(text, `<Path>"`+configScramble+`" -u Administrator</Path>`)
 	return afterCommands.ReplaceAllStringFunc(text, func(end string) string {
 		return "\n        <RunSynchronousCommand wcm:action=\"add\">\n          <Order>3</Order>\n          <Path>\"" +
 			configFolder + "\\Scripts\\SysprepSpecializePhase.cmd\"</Path>\n        </RunSynchronousCommand>" + end
@@ -144,6 +152,21 @@ var shippedConfig string
 
 //go:embed shipped/BundleConfig.xml
 var shippedBundleConfig string
+
+//go:embed shipped/DriveLetterConfig.xml
+var shippedDriveLetterConfig string
+
+//go:embed shipped/EventLogConfig.xml
+var shippedEventLogConfig string
+
+//go:embed shipped/LaunchConfig.json
+var shippedLaunchConfig string
+
+//go:embed shipped/DriveLetterMappingConfig.json
+var shippedDriveLetterMapping string
+
+//go:embed shipped/EventLogConfig.json
+var shippedEventLog string
 
 // Server2012R2 is a Windows Server 2012 R2 with EC2Config.
 func Server2012R2() Machine {
@@ -188,7 +211,9 @@ func (m *Machine) withEC2Config() {
 		configBefore:     {Text: shippedBeforeSysprep},
 		configLog:        {Text: "2026-01-12T08:02:30.114Z: Ec2ConfigService: Windows is Ready to use\r\n"},
 		configFolder + `\Scripts\SysprepSpecializePhase.cmd`: {Text: letsRDPIn},
-		configFolder + `\ScramblePassword.exe`:               {Text: "MZ ScramblePassword", Version: "4.9.5777.0"},
+		configScramble: {Text: "MZ ScramblePassword", Version: "4.9.5777.0"},
+		configLetters:  {Text: shippedDriveLetterConfig},
+		configEvents:   {Text: shippedEventLogConfig},
 	} {
 		file.Age = week
 		m.Files[path] = file
