@@ -26,8 +26,9 @@ func runBatchFile(p *process) int {
 		}
 	})
 	b := &batch{process: p}
+	here := parent(clean(p.file)) + `\`
 	for line := range strings.Lines(string(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")))) {
-		code, end := b.line(strings.TrimSpace(line))
+		code, end := b.line(strings.ReplaceAll(strings.TrimSpace(line), "%~dp0", here))
 		b.level = code
 		if end || p.ctx.Err() != nil {
 			break
@@ -43,7 +44,7 @@ func (b *batch) line(line string) (code int, end bool) {
 	if word, _ := firstWord(line); strings.EqualFold(word, "rem") || strings.HasPrefix(line, ":") {
 		return b.level, false
 	}
-	for i, part := range chain(line) {
+	for i, part := range chain(b.process.guest.expand(line)) {
 		if i > 0 && (part.when == "&&" && b.level != 0 || part.when == "||" && b.level == 0) {
 			continue
 		}

@@ -138,7 +138,7 @@ func TestARefusedGuestIsAsItWas(t *testing.T) {
 		p := plan()
 		p.Folder = testFolder
 		keep := func(path string) {
-			kept := testFolder + `\` + base(path)
+			kept := testFolder + `\kept-` + base(path)
 			p.Apply = append(p.Apply, guest.Act{Act: guest.ActCopy, From: path, Path: kept})
 			p.Failed = append(p.Failed, guest.Act{Act: guest.ActCopy, From: kept, Path: path})
 		}
