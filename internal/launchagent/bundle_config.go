@@ -2,11 +2,13 @@ package launchagent
 
 import (
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/xmltext"
 )
 
 // switches are where the Switches of a BundleConfig.xml say how Sysprep has to
@@ -36,43 +38,57 @@ func (s switches) replaceShutdown(data []byte) []byte {
 var errNoSwitches = errors.New("it has no element Switches")
 
 // readSwitches looks into every element Switches of a BundleConfig.xml,
-// wherever in the file they are. Comments do not count. The file has to be
+// wherever in the file they are. Comments do not count. Where one of them
+// belongs to EC2Config's answer file by the AnswerFilePath beside it, the others
+// do not count either: the file has one for Windows Server 2003. It has to be
 // well-formed and UTF-8, with or without a byte order mark.
 func readSwitches(data []byte) (switches, error) {
-	var found switches
-	text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	skipped := len(data) - len(text)
-	decoder := xml.NewDecoder(bytes.NewReader(text))
-	depth, some := 0, false
-	for {
-		begin := int(decoder.InputOffset())
-		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return switches{}, fmt.Errorf("the file cannot be read: %w", err)
-		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			if depth > 0 || token.Name.Local == "Switches" {
-				depth++
-				some = true
-			}
-		case xml.EndElement:
-			if depth > 0 {
-				depth--
-			}
-		case xml.CharData:
-			if depth > 0 {
-				found.collect(text[begin:decoder.InputOffset()], skipped+begin)
-			}
-		}
+	doc, err := xmltext.Parse("BundleConfig.xml", data)
+	if err != nil {
+		return switches{}, fmt.Errorf("the file cannot be read: %w", err)
 	}
-	if !some {
+	if declared := doc.Declared(); doc.Encoding().Charset != xmltext.UTF8 || declared != "" && !strings.EqualFold(declared, "utf-8") {
+		return switches{}, fmt.Errorf("the file cannot be read: it is %s and calls itself %q, and only UTF-8 is edited", doc.Encoding().Charset, declared)
+	}
+	elements := switchElements(doc.Root())
+	if len(elements) == 0 {
 		return switches{}, errNoSwitches
 	}
+	if slices.ContainsFunc(elements, ofAnswerFile) {
+		elements = slices.DeleteFunc(elements, func(e *xmltext.Element) bool { return !ofAnswerFile(e) })
+	}
+	var found switches
+	skipped := len(data) - len(doc.Text())
+	for _, e := range elements {
+		e.Walk(func(e *xmltext.Element) {
+			for _, p := range e.Pieces {
+				if !p.Comment {
+					found.collect(data[skipped+p.Start:skipped+p.End], skipped+p.Start)
+				}
+			}
+		})
+	}
 	return found, nil
+}
+
+// switchElements are the outermost elements Switches in e.
+func switchElements(e *xmltext.Element) []*xmltext.Element {
+	if e.Local == "Switches" {
+		return []*xmltext.Element{e}
+	}
+	var out []*xmltext.Element
+	for _, c := range e.Children {
+		out = append(out, switchElements(c)...)
+	}
+	return out
+}
+
+// ofAnswerFile says whether switches stand beside the name of the answer file
+// that EC2Config gives to Sysprep on Windows Server 2008 and later.
+func ofAnswerFile(switches *xmltext.Element) bool {
+	return switches.Parent != nil && slices.ContainsFunc(switches.Parent.Children, func(e *xmltext.Element) bool {
+		return e.Local == "AnswerFilePath" && strings.EqualFold(strings.TrimSpace(e.Text()), "sysprep2008.xml")
+	})
 }
 
 // ending finds the switches by which Sysprep ends. Sysprep takes them in any

@@ -15,6 +15,17 @@ const bundle = "<?xml version=\"1.0\" standalone=\"yes\"?>\r\n<BundleConfig>\r\n
 
 func withSwitches(text string) string { return strings.Replace(bundle, "SWITCHES", text, 1) }
 
+// withComment puts a comment behind the declaration.
+func withComment(comment, file string) string {
+	return strings.Replace(file, "<BundleConfig>", "<!-- "+comment+" --><BundleConfig>", 1)
+}
+
+// withBoth has switches for two answer files, as the real file has them.
+func withBoth(old, current string) string {
+	return "<BundleConfig><GeneralSettings><Sysprep><AnswerFilePath>sysprep2003.xml</AnswerFilePath><Switches>" + old + "</Switches></Sysprep>" +
+		"<Sysprep><AnswerFilePath>sysprep2008.xml</AnswerFilePath><Switches>" + current + "</Switches></Sysprep></GeneralSettings></BundleConfig>"
+}
+
 func TestTheSwitchesThatAreReplaced(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -24,10 +35,11 @@ func TestTheSwitchesThatAreReplaced(t *testing.T) {
 		{"in another order and case", withSwitches("/SHUTDOWN /oobe /generalize"), withSwitches("/quit /oobe /generalize")},
 		{"over several lines", withSwitches("\r\n  /oobe\r\n  /shutdown\r\n"), withSwitches("\r\n  /oobe\r\n  /quit\r\n")},
 		{"with a byte order mark", "\ufeff" + withSwitches("/shutdown"), "\ufeff" + withSwitches("/quit")},
-		{"with other text that is not ASCII", "<!-- Größe -->" + withSwitches("/shutdown"), "<!-- Größe -->" + withSwitches("/quit")},
+		{"with other text that is not ASCII", withComment("Größe", withSwitches("/shutdown")), withComment("Größe", withSwitches("/quit"))},
 		{"in CDATA", withSwitches("<![CDATA[/oobe /shutdown]]>"), withSwitches("<![CDATA[/oobe /quit]]>")},
 		{"inside another element", withSwitches("<Value>/oobe /shutdown</Value>"), withSwitches("<Value>/oobe /quit</Value>")},
-		{"beside a comment", "<!-- <Switches>/shutdown</Switches> -->" + withSwitches("/shutdown"), "<!-- <Switches>/shutdown</Switches> -->" + withSwitches("/quit")},
+		{"beside a comment", withComment("<Switches>/shutdown</Switches>", withSwitches("/shutdown")), withComment("<Switches>/shutdown</Switches>", withSwitches("/quit"))},
+		{"of two answer files", withBoth("/shutdown", "/oobe /shutdown /generalize"), withBoth("/shutdown", "/oobe /quit /generalize")},
 		{"with /shutdown elsewhere", strings.Replace(withSwitches("/shutdown"), ">No<", ">/shutdown<", 1), strings.Replace(withSwitches("/quit"), ">No<", ">/shutdown<", 1)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -61,6 +73,8 @@ func TestSwitchesThatAreLeftAlone(t *testing.T) {
 		{"two elements", withSwitches("/shutdown</Switches><Switches>/shutdown"), "/shutdown 2 times"},
 		{"one against another", withSwitches("/quit /shutdown"), "/quit 1 times"},
 		{"a restart besides", withSwitches("/shutdown -reboot"), "/reboot 1 times"},
+		{"two of them for the answer file", withBoth("-reseal", "/shutdown /shutdown"), "/shutdown 2 times"},
+		{"none for the answer file", withBoth("/shutdown", "/oobe"), "/shutdown 0 times"},
 		{"half a file", bundle[:60], "cannot be read"},
 		{"another encoding", `<?xml version="1.0" encoding="utf-16"?><Switches>/shutdown</Switches>`, "cannot be read"},
 		{"UTF-16", "\xff\xfe<\x00a\x00/\x00>\x00", "cannot be read"},
@@ -129,7 +143,8 @@ func TestTheFileOfTheCorpusIsEditedInOneWord(t *testing.T) {
 func FuzzBundleConfig(f *testing.F) {
 	for _, text := range []string{"/oobe /generalize /shutdown", "/quit", "<![CDATA[/shutdown]]>", "-shutdown\t/oobe", "<a>/shutdown</a>", "&#47;shutdown", ""} {
 		f.Add([]byte(withSwitches(text)))
-		f.Add([]byte("\ufeff<!--" + text + "-->" + withSwitches(text)))
+		f.Add([]byte("\ufeff" + withComment(text, withSwitches(text))))
+		f.Add([]byte(withBoth(text, text)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		edits, err := EC2Config{}.Edits(Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, map[string][]byte{bundleConfig: data})
