@@ -59,11 +59,11 @@ func letterWithColon(value string) (string, error) {
 	letter := strings.ToUpper(strings.TrimSuffix(value, ":"))
 	switch {
 	case len(letter) != 1 || letter < "A" || letter > "Z":
-		return "", fmt.Errorf("%q is no drive letter with a colon, such as Y:", value)
+		return "", fmt.Errorf("%q is no drive letter, which is a letter and a colon", value)
 	case letter < "D":
 		return "", fmt.Errorf("%q is a letter that Windows keeps; D: to Z: are for volumes", value)
 	case !strings.HasSuffix(value, ":"):
-		return "", fmt.Errorf("%q lacks the colon; EC2Config's form is %s:", value, letter)
+		return "", fmt.Errorf("%q lacks the colon behind the letter", value)
 	}
 	return letter, nil
 }
