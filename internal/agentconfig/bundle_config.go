@@ -50,8 +50,8 @@ type BundleConfigSettings struct {
 	SetPasswordAfterSysprep *bool
 }
 
-// ParseBundleConfig reads the file. The name is for messages. It fails with
-// file, line and column when the bytes are no well-formed XML.
+// ParseBundleConfig reads the file. The name is for messages. It fails with a
+// *SyntaxError when the bytes are no well-formed XML.
 func ParseBundleConfig(name string, data []byte) (*BundleConfig, error) {
 	f, err := parseEC2Config(name, data)
 	if err != nil {

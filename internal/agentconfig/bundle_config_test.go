@@ -97,8 +97,8 @@ func TestWhatIsFoundInBundleConfig(t *testing.T) {
 		{"a slip of the finger", property("AutoSysprp", "Yes"), []string{"f.xml:2:17: warning:", "(unknown-property)", "did you mean AutoSysprep?"}},
 		{"a property that nobody knows", property("Colour", "Blue"), []string{"warning", "(unknown-property)", "AWS documents AutoSysprep"}},
 		{"a property twice", strings.Replace(bundle, "SetRDPCertificate", "AutoSysprep", 1), []string{"f.xml:7:3: error:", "(duplicate-property)", "line 3"}},
-		{"a property without value", "<BundleConfig><Property><Name>AutoSysprep</Name></Property></BundleConfig>", []string{"f.xml:1:15: error:", "(form)", "no <Value>"}},
-		{"a property with two values", "<BundleConfig><Property><Name>AutoSysprep</Name><Value>No</Value><Value>No</Value></Property></BundleConfig>", []string{"error", "(form)", "<Value> stands twice"}},
+		{"a property without value", "<BundleConfig><Property><Name>AutoSysprep</Name></Property></BundleConfig>", []string{"f.xml:1:15: error:", "(shape)", "no <Value>"}},
+		{"a property with two values", "<BundleConfig><Property><Name>AutoSysprep</Name><Value>No</Value><Value>No</Value></Property></BundleConfig>", []string{"error", "(shape)", "<Value> stands twice"}},
 		{"another script before Sysprep", strings.Replace(bundle, `Scripts\BeforeSysprep.cmd`, `Scripts\mine.cmd`, 1), []string{"f.xml:23:25: warning:", "(before-sysprep)", "fDenyTSConnections"}},
 		{"no script before Sysprep", strings.Replace(bundle, `C:\Program Files\Amazon\Ec2ConfigService\Scripts\BeforeSysprep.cmd`, "", 1), []string{"warning", "(before-sysprep)"}},
 		{"the script in quotes and capitals", strings.Replace(bundle, `C:\Program Files\Amazon\Ec2ConfigService\Scripts\BeforeSysprep.cmd`, `"%PROGRAMFILES%\AMAZON\EC2CONFIGSERVICE\SCRIPTS\BEFORESYSPREP.CMD"`, 1), nil},
@@ -241,7 +241,7 @@ func TestWhatIsNoXMLIsRefusedWithItsPlace(t *testing.T) {
 		"":                               "f.xml:1:1: the file is empty",
 		"<BundleConfig>\n  <a>\n</b>":    "f.xml:3:1: </b> cannot close <a> of line 2",
 		"<BundleConfig>&</BundleConfig>": "f.xml:1:15: a bare & is not allowed; write &amp;",
-		strings.Repeat(" ", 1<<20+1):     "f.xml:1:1: the file has 1048577 bytes; a setting file with more than 1048576 is refused",
+		strings.Repeat(" ", maxFile+1):   "f.xml:1:1: the file has 262145 bytes; a setting file with more than 262144 is refused",
 	} {
 		if _, err := ParseBundleConfig("f.xml", []byte(text)); err == nil || err.Error() != want {
 			t.Errorf("got %v, wanted %s", err, want)

@@ -16,7 +16,7 @@ var mappingForm = form{item: "Mapping", fields: []string{"VolumeName", "DriveLet
 type DriveLetterConfig struct{ ec2configFile }
 
 // ParseDriveLetterConfig reads the file. The name is for messages. It fails
-// with file, line and column when the bytes are no well-formed XML.
+// with a *SyntaxError when the bytes are no well-formed XML.
 func ParseDriveLetterConfig(name string, data []byte) (*DriveLetterConfig, error) {
 	f, err := parseEC2Config(name, data)
 	if err != nil {
@@ -25,8 +25,8 @@ func ParseDriveLetterConfig(name string, data []byte) (*DriveLetterConfig, error
 	return &DriveLetterConfig{f}, nil
 }
 
-// Letters are the letters that the file gives, in its order. What Check finds
-// an error in is not among them, unless it is only there twice.
+// Letters are the mappings in the file's order, those that have both a volume
+// and a letter with its colon.
 func (f *DriveLetterConfig) Letters() []DriveLetter {
 	if !f.hasRoot("DriveLetterMapping") {
 		return nil
@@ -80,18 +80,18 @@ func (f *DriveLetterConfig) Check() []Finding {
 				// The placeholder that AWS's guide shows.
 				continue
 			}
-			if volume == "" {
-				c.add(r.fields["VolumeName"].StartEnd, finding.Error, "value", "name the volume by its label", "the letter %s is for a volume without a label", value)
+			if fault := labelFault(volume); fault != "" {
+				c.add(r.fields["VolumeName"].StartEnd, finding.Error, "volume-label", "write the label that the volume has", "the volume %q %s", volume, fault)
 			} else {
 				volumes = append(volumes, r)
 			}
 			letter, err := letterWithColon(value)
 			switch {
 			case err != nil:
-				c.add(r.fields["DriveLetter"].StartEnd, finding.Error, "value", "write a letter from D: to Z:, with the colon", "%s", err)
+				c.add(r.fields["DriveLetter"].StartEnd, finding.Error, "drive-letter", "write a letter from D: to Z:, with the colon", "%s", err)
 				continue
 			case value != letter+":":
-				c.add(r.fields["DriveLetter"].StartEnd, finding.Warning, "value", "write "+letter+":", "the letter %q is not a capital", value)
+				c.add(r.fields["DriveLetter"].StartEnd, finding.Warning, "drive-letter", "write "+letter+":", "the letter %q is not a capital", value)
 			}
 			letters = append(letters, r)
 		}

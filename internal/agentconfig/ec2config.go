@@ -46,8 +46,8 @@ type EC2ConfigSettings struct {
 	Global map[string]bool
 }
 
-// ParseEC2Config reads the file. The name is for messages. It fails with file,
-// line and column when the bytes are no well-formed XML.
+// ParseEC2Config reads the file. The name is for messages. It fails with a
+// *SyntaxError when the bytes are no well-formed XML.
 func ParseEC2Config(name string, data []byte) (*EC2Config, error) {
 	f, err := parseEC2Config(name, data)
 	if err != nil {
@@ -244,11 +244,11 @@ func (f *EC2Config) Check() []Finding {
 func (c *ec2configChecker) checkPart(name string, check func(*xmltext.Element)) {
 	have := c.doc.Root().All("", name)
 	if len(have) == 0 {
-		c.add(c.doc.Root().Start, finding.Error, "form", "use the file that the guest's EC2Config brings", "there is no <%s>", name)
+		c.add(c.doc.Root().Start, finding.Error, "shape", "use the file that the guest's EC2Config brings", "there is no <%s>", name)
 		return
 	}
 	for _, e := range have[1:] {
-		c.add(e.Start, finding.Error, "form", "merge the two", "<%s> stands in line %d already", name, c.doc.Line(have[0]))
+		c.add(e.Start, finding.Error, "shape", "merge the two", "<%s> stands in line %d already", name, c.doc.Line(have[0]))
 	}
 	check(have[0])
 }
@@ -273,7 +273,7 @@ func (c *ec2configChecker) checkGlobals(list *xmltext.Element) {
 		case e.Leaf():
 			c.checkWord(e, e.Name(), "true", "false")
 		default:
-			c.add(e.Start, finding.Error, "form", "write true or false", "<%s> holds elements where its value is expected", e.Name())
+			c.add(e.Start, finding.Error, "shape", "write true or false", "<%s> holds elements where its value is expected", e.Name())
 		}
 	}
 	c.checkTwins(rows, "duplicate-setting", func(r row) string { return "<" + r.element.Name() + ">" })

@@ -1,6 +1,7 @@
 package agentconfig
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,18 +28,19 @@ func (f *ec2configFile) HoldsSecret() bool { return false }
 // mark. There is nothing to hide in it.
 func (f *ec2configFile) Redacted() []byte { return []byte(f.doc.Text()) }
 
-// parseEC2Config reads the XML. What it means is told by the file's Check.
+// parseEC2Config reads the XML. It fails with a *SyntaxError; what the text
+// means is told by the file's Check.
 func parseEC2Config(name string, data []byte) (ec2configFile, error) {
-	if len(data) > maxEC2ConfigFile {
-		return ec2configFile{}, &xmltext.SyntaxError{File: name, Line: 1, Column: 1, Cause: fmt.Sprintf("the file has %d bytes; a setting file with more than %d is refused", len(data), maxEC2ConfigFile)}
+	if len(data) > maxFile {
+		return ec2configFile{}, &SyntaxError{name, 1, 1, fmt.Sprintf("the file has %d bytes; a setting file with more than %d is refused", len(data), maxFile)}
 	}
 	doc, err := xmltext.Parse(name, data)
+	var syntax *xmltext.SyntaxError
+	if errors.As(err, &syntax) {
+		return ec2configFile{}, (*SyntaxError)(syntax)
+	}
 	return ec2configFile{doc}, err
 }
-
-// maxEC2ConfigFile is the size in bytes above which a file is refused. The ones
-// that EC2Config brings have less than 4 KiB.
-const maxEC2ConfigFile = 1 << 20
 
 // hasRoot says whether the root element is of that name, in no namespace.
 func (f *ec2configFile) hasRoot(name string) bool {
@@ -195,7 +197,7 @@ func (l form) rows(parent *xmltext.Element, report func(e *xmltext.Element, prob
 // checkRows reads a list and turns what is wrong with its form into findings.
 func (c *ec2configChecker) checkRows(parent *xmltext.Element, l form) []row {
 	return l.rows(parent, func(e *xmltext.Element, problem string) {
-		c.add(e.Start, finding.Error, "form", fmt.Sprintf("give every <%s> exactly one %s", l.item, elements(l.fields)), "%s", problem)
+		c.add(e.Start, finding.Error, "shape", fmt.Sprintf("give every <%s> exactly one %s", l.item, elements(l.fields)), "%s", problem)
 	})
 }
 

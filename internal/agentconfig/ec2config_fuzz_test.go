@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"testing"
-
-	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/xmltext"
 )
 
 // fuzzed holds what holds for every file: an error has a place, bytes come out
@@ -13,7 +11,7 @@ import (
 func fuzzed(t *testing.T, f settingFile, err error, data []byte) (ok bool) {
 	t.Helper()
 	if err != nil {
-		var se *xmltext.SyntaxError
+		var se *SyntaxError
 		if !errors.As(err, &se) || se.Line < 1 || se.Column < 1 || se.Cause == "" {
 			t.Errorf("an error without a place: %v", err)
 		}

@@ -56,9 +56,9 @@ func TestWhatIsFoundInConfig(t *testing.T) {
 		{"a file as it should be", config, nil},
 		{"a file in UTF-16", utf16Marked(strings.Replace(config, "utf-8", "utf-16", 1)), nil},
 		{"another root element", "<BundleConfig/>", []string{"f.xml:1:1: error:", "(root-element)", "<Ec2ConfigurationSettings>"}},
-		{"no plug-ins", "<Ec2ConfigurationSettings><GlobalSettings/></Ec2ConfigurationSettings>", []string{"error", "(form)", "there is no <Plugins>"}},
-		{"no global settings", "<Ec2ConfigurationSettings><Plugins/></Ec2ConfigurationSettings>", []string{"error", "(form)", "there is no <GlobalSettings>"}},
-		{"plug-ins in two places", "<Ec2ConfigurationSettings><Plugins/><GlobalSettings/>\n<Plugins/></Ec2ConfigurationSettings>", []string{"f.xml:2:1: error:", "(form)", "line 1"}},
+		{"no plug-ins", "<Ec2ConfigurationSettings><GlobalSettings/></Ec2ConfigurationSettings>", []string{"error", "(shape)", "there is no <Plugins>"}},
+		{"no global settings", "<Ec2ConfigurationSettings><Plugins/></Ec2ConfigurationSettings>", []string{"error", "(shape)", "there is no <GlobalSettings>"}},
+		{"plug-ins in two places", "<Ec2ConfigurationSettings><Plugins/><GlobalSettings/>\n<Plugins/></Ec2ConfigurationSettings>", []string{"f.xml:2:1: error:", "(shape)", "line 1"}},
 		{"a boolean where a state is expected", parts(plugin("Ec2SetPassword", "False"), ""), []string{"f.xml:2:52: error:", "(value)", `"False"`, "write Enabled or Disabled"}},
 		{"a state in another case", parts(plugin("Ec2SetPassword", "enabled"), ""), []string{"warning", "(value)", "write Enabled"}},
 		{"a state where a boolean is expected", parts("", "<ManageShutdown>Enabled</ManageShutdown>"), []string{"error", "(value)", "write true or false"}},
@@ -71,8 +71,8 @@ func TestWhatIsFoundInConfig(t *testing.T) {
 		{"a global setting that nobody knows", parts("", "<Colour>Blue</Colour>"), []string{"warning", "(unknown-setting)"}},
 		{"a plug-in twice", parts(plugin("Ec2EventLog", "Enabled")+"\n"+plugin("Ec2EventLog", "Disabled"), ""), []string{"f.xml:3:1: error:", "(duplicate-plugin)", "line 2"}},
 		{"a global setting twice", parts("", "<ManageShutdown>true</ManageShutdown>\n<ManageShutdown>true</ManageShutdown>"), []string{"f.xml:4:1: error:", "(duplicate-setting)", "line 3"}},
-		{"a plug-in without state", parts("<Plugin><Name>Ec2EventLog</Name></Plugin>", ""), []string{"error", "(form)", "no <State>"}},
-		{"a global setting of elements", parts("", "<ManageShutdown><x/></ManageShutdown>"), []string{"error", "(form)"}},
+		{"a plug-in without state", parts("<Plugin><Name>Ec2EventLog</Name></Plugin>", ""), []string{"error", "(shape)", "no <State>"}},
+		{"a global setting of elements", parts("", "<ManageShutdown><x/></ManageShutdown>"), []string{"error", "(shape)"}},
 		{"CDATA and comments", parts(plugin("<![CDATA[Ec2EventLog]]>", "<!-- off -->Disabled"), "<!-- none -->"), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

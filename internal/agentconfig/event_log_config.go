@@ -25,8 +25,8 @@ const beforeAllEvents = "2000-01-01T00:00:00.0000000+00:00"
 // concurrent use.
 type EventLogConfig struct{ ec2configFile }
 
-// ParseEventLogConfig reads the file. The name is for messages. It fails with
-// file, line and column when the bytes are no well-formed XML.
+// ParseEventLogConfig reads the file. The name is for messages. It fails with a
+// *SyntaxError when the bytes are no well-formed XML.
 func ParseEventLogConfig(name string, data []byte) (*EventLogConfig, error) {
 	f, err := parseEC2Config(name, data)
 	if err != nil {
@@ -35,8 +35,8 @@ func ParseEventLogConfig(name string, data []byte) (*EventLogConfig, error) {
 	return &EventLogConfig{f}, nil
 }
 
-// Events are the events that the file selects, in its order. What Check finds
-// an error in is not among them, unless it is only there twice.
+// Events are the entries in the file's order, those that have a log, a level
+// and a number.
 func (f *EventLogConfig) Events() []Event {
 	if !f.hasRoot("EventLogConfig") {
 		return nil

@@ -38,8 +38,8 @@ func TestWhatIsFoundInEventLogConfig(t *testing.T) {
 		{"no log", events(event("", "Error", "3", at, "")), []string{"error", "(value)", "names no event log"}, nil},
 		{"a time of another form", events(event("System", "Error", "3", "01/01/2013", "")), []string{"error", "(value)", "01/01/2013"}, system},
 		{"an entry twice", events(event("System", "Error", "3", at, ""), event("system", "Error", "5", at, "")), []string{"f.xml:3:1: error:", "(duplicate-event)", "line 2"}, []Event{system[0], {"system", "", "Error", 5}}},
-		{"an entry without number", strings.Replace(events(event("System", "Error", "3", at, "")), "<NumEntries>3</NumEntries>", "", 1), []string{"f.xml:2:1: error:", "(form)", "no <NumEntries>"}, nil},
-		{"an entry with two sources", strings.Replace(events(event("System", "Error", "3", at, "")), "<AppName>", "<AppName>a</AppName><AppName>", 1), []string{"error", "(form)", "<AppName> stands twice"}, nil},
+		{"an entry without number", strings.Replace(events(event("System", "Error", "3", at, "")), "<NumEntries>3</NumEntries>", "", 1), []string{"f.xml:2:1: error:", "(shape)", "no <NumEntries>"}, nil},
+		{"an entry with two sources", strings.Replace(events(event("System", "Error", "3", at, "")), "<AppName>", "<AppName>a</AppName><AppName>", 1), []string{"error", "(shape)", "<AppName> stands twice"}, nil},
 		{"an element that nobody knows", "<EventLogConfig><Evnt/></EventLogConfig>", []string{"warning", "(unknown-element)"}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
