@@ -105,6 +105,11 @@ func Adopt(j Job) *Job {
 	return &j
 }
 
+// generalizes says that the order is to run Sysprep. Without it there is
+// nothing of Sysprep's to be watched, and the sealer shuts the guest down when
+// the agent's commands have ended well.
+func (j *Job) generalizes() bool { return j.Order.Action != launchagent.ActionShutdown }
+
 // Triggered says that the sealer may have been started.
 func (j *Job) Triggered() bool { return j.triggered }
 
@@ -132,8 +137,10 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 	for _, f := range j.Files {
 		paths = appendNew(paths, seen, j.expand(f.Path))
 	}
-	// The sealer removes the tag of an earlier Sysprep.
-	paths = appendNew(paths, seen, j.expand(tagFile))
+	if j.generalizes() {
+		// The sealer removes the tag of an earlier Sysprep.
+		paths = appendNew(paths, seen, j.expand(tagFile))
+	}
 	var calls []guest.Asker
 	stats := make([]*guest.Call[guest.Stat], len(paths))
 	for i, p := range paths {
@@ -163,16 +170,19 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 
 	plan := &guest.SealPlan{
 		Version: guest.ProtocolVersion, Token: j.Token, Folder: j.Folder(), Task: j.Task(),
-		Generalize: true, Process: "sysprep", ImageState: SealedState,
-		Tag: j.expand(tagFile), ErrorLog: j.expand(errorLog), ActionLog: j.expand(actionLog),
-		GiveUp:   j.GiveUp,
 		Shutdown: string(j.Order.Shutdown),
 		Limits: guest.SealLimits{
 			Appear: 120, Grace: 20, Seen: 15,
 			Stall: seconds(j.Limits.Stall), Total: seconds(j.Limits.Sysprep),
 		},
-		ConsoleSealed: handoff.ConsoleLine(j.Token, "sealed"),
+		ConsoleSealed: handoff.ConsoleLine(j.Token, "not-generalized"),
 		ConsoleFailed: handoff.ConsoleLine(j.Token, "failed"),
+	}
+	if j.generalizes() {
+		plan.Generalize, plan.Process, plan.ImageState = true, "sysprep", SealedState
+		plan.Tag, plan.ErrorLog, plan.ActionLog = j.expand(tagFile), j.expand(errorLog), j.expand(actionLog)
+		plan.GiveUp = j.GiveUp
+		plan.ConsoleSealed = handoff.ConsoleLine(j.Token, "sealed")
 	}
 	for i, stat := range stats {
 		found, err := stat.Answer()

@@ -110,6 +110,10 @@ func TestThePlan(t *testing.T) {
 			},
 		},
 		{
+			name: "for a shutdown without Sysprep", golden: "plan-shutdown.json",
+			job: func(j *Job) { j.Order.Action = launchagent.ActionShutdown },
+		},
+		{
 			name: "with files that are there only while the guest is sealed", golden: "plan-temporary.json",
 			job: func(j *Job) {
 				bundle := func(name string) string { return `%ProgramFiles%\Amazon\Ec2ConfigService\Settings\` + name }

@@ -92,10 +92,12 @@ type followed struct {
 func (j *Job) Watch(ctx context.Context, confirmed bool, starts LogStarts) (Verdict, error) {
 	w := &watcher{Job: j, started: time.Now(), told: time.Now()}
 	w.verdict.Confirmed = confirmed
-	w.logs = []*followed{
-		{path: j.expand(errorLog), offset: starts.Errors, keep: &w.verdict.Errors},
-		{path: j.expand(actionLog), offset: starts.Actions, keep: &w.verdict.Actions},
-		{path: j.inFolder(guest.OutputFile), keep: &w.verdict.Agent},
+	w.logs = []*followed{{path: j.inFolder(guest.OutputFile), keep: &w.verdict.Agent}}
+	if j.generalizes() {
+		w.logs = append([]*followed{
+			{path: j.expand(errorLog), offset: starts.Errors, keep: &w.verdict.Errors},
+			{path: j.expand(actionLog), offset: starts.Actions, keep: &w.verdict.Actions},
+		}, w.logs...)
 	}
 	deadline := w.started.Add(j.Limits.Sysprep + watchMargin)
 	for !w.decided {
@@ -157,7 +159,9 @@ func (w *watcher) follow(ctx context.Context) error {
 		Milliseconds: lookPause.Milliseconds(), Heartbeat: heartbeat.Milliseconds(), Limit: limit.Milliseconds(),
 		Documents: []string{w.inFolder(guest.StateFile)},
 		Values:    []guest.RegistryArgs{{Path: setupState, Name: "ImageState"}},
-		Processes: []string{"sysprep"},
+	}
+	if w.generalizes() {
+		args.Processes = []string{"sysprep"}
 	}
 	for _, log := range w.logs {
 		args.Logs = append(args.Logs, guest.FollowedLog{Path: log.path, Offset: log.offset})
@@ -214,11 +218,14 @@ func (w *watcher) take(e guest.Event) {
 		w.takeState(state)
 	}
 	if time.Since(w.told) >= tellEvery {
-		at := ""
+		who, at := "Sysprep", ""
+		if !w.generalizes() {
+			who = w.Agent.Title()
+		}
 		if w.lastLine != "" {
 			at = ": " + w.lastLine
 		}
-		w.tell("Sysprep has been at work for %s%s", time.Since(w.started).Round(time.Second), at)
+		w.tell("%s has been at work for %s%s", who, time.Since(w.started).Round(time.Second), at)
 	}
 }
 
@@ -262,7 +269,11 @@ func (w *watcher) takeState(state guest.SealState) {
 		w.decide(Refused)
 	case guest.PhaseFailed:
 		// What was changed is being put back: its end is worth waiting for.
-		w.tell("Sysprep did not seal the guest (%s); the guest puts back what was changed", state.Reason)
+		what := "Sysprep did not seal the guest"
+		if !w.generalizes() {
+			what = "The guest is not shut down"
+		}
+		w.tell("%s (%s); the guest puts back what was changed", what, state.Reason)
 	}
 }
 
@@ -282,7 +293,7 @@ func (w *watcher) tell(format string, args ...any) {
 // find looks for a lost guest, and whether it is still the same boot.
 func (w *watcher) find(ctx context.Context, reason error) error {
 	w.Guest.Drop()
-	if unauthorized(reason) {
+	if unauthorized(reason) && w.generalizes() {
 		// Nobody gets in again before the next boot: a few seconds are enough to
 		// know that it was no hiccup.
 		w.tell("WinRM does not let us in any more, as usual once generalize has reset the accounts")
@@ -357,7 +368,11 @@ func (j *Job) AwaitDown(ctx context.Context, alive func(context.Context) error) 
 			}
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the guest was sealed and still answers %s later", j.Limits.Shutdown)
+			what := "the guest was sealed and"
+			if !j.generalizes() {
+				what = "the guest was told to shut down and"
+			}
+			return fmt.Errorf("%s still answers %s later", what, j.Limits.Shutdown)
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()

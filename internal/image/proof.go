@@ -204,7 +204,7 @@ func (m *Maker) proofFromEC2(ctx context.Context, record *handoff.Record, stop *
 	proof := &handoff.Proof{Kind: handoff.ProofConsole, SeenAt: time.Now().UTC(), Detail: verdict.Line}
 	switch {
 	case verdict.Word == verdictFailed:
-		return nil, "", m.refusedByConsole()
+		return nil, "", m.refusedByConsole(record)
 	case verdict.Word == verdictSealed && record.Action == "sysprep":
 		return proof, "", nil
 	case verdict.Word == verdictNotGeneralized:
@@ -247,15 +247,27 @@ func refused(record *handoff.Record) error {
 	if n := len(record.Timeline); n > 0 && record.Timeline[n-1].Note != "" {
 		why = record.Timeline[n-1].Note
 	}
+	what := "Sysprep did not seal instance"
+	if record.Action == "shutdown" {
+		what = "the provisioner failed to shut down instance"
+	}
 	return &Failure{
 		Code:    CodeRefused,
 		Final:   true,
-		Problem: fmt.Sprintf("Sysprep did not seal instance %s (%s), and no AMI is made of it", orSome(record.InstanceID), why),
+		Problem: fmt.Sprintf("%s %s (%s), and no AMI is made of it", what, orSome(record.InstanceID), why),
 		Next:    "put the cause right on the guest and run the template with the provisioner ec2-sysprep again",
 	}
 }
 
-func (m *Maker) refusedByConsole() error {
+func (m *Maker) refusedByConsole(record *handoff.Record) error {
+	if record.Action == "shutdown" {
+		return &Failure{
+			Code:    CodeRefused,
+			Final:   true,
+			Problem: fmt.Sprintf("the provisioner failed to shut down instance %s, as the sealer says in the console output, and no AMI is made of it", m.InstanceID),
+			Next:    "start the instance, read the launch agent's log, put the cause right and build again",
+		}
+	}
 	return &Failure{
 		Code:    CodeRefused,
 		Final:   true,

@@ -182,7 +182,7 @@ func (m *Maker) overdue(ctx context.Context, record *handoff.Record, now time.Ti
 	}
 	switch verdict := m.console(ctx, record.Token); {
 	case verdict.Word == verdictFailed:
-		return m.refusedByConsole()
+		return m.refusedByConsole(record)
 	case verdict.Word != "":
 		m.say("Instance %s is still running %s after the sealer's limit; its console output says %q, so it only takes its time", m.InstanceID, late, verdict.Word)
 		return nil

@@ -45,6 +45,9 @@ type Finding struct {
 	// full stop at the end of What.
 	What string
 	Do   string
+	// Busy says that the obstacle goes away by itself when the launch agent has
+	// ended what it is at work on.
+	Busy bool
 }
 
 func (f Finding) String() string {
@@ -57,6 +60,8 @@ func (f Finding) String() string {
 
 // Facts are what everything after the survey builds upon.
 type Facts struct {
+	// Action is what is going to be done to the guest.
+	Action   launchagent.Action
 	Identity guest.Identity
 	// Agents are the installed launch agents, in order; Agent is the chosen one.
 	Agents []launchagent.Found
@@ -84,6 +89,8 @@ type Facts struct {
 type Options struct {
 	// Agent is the wanted agent's ID, or "auto".
 	Agent string
+	// Action is what is going to be done to the guest; empty is Sysprep.
+	Action launchagent.Action
 	// Ignore are IDs of rules whose findings do not stop the build.
 	Ignore []string
 }
@@ -95,8 +102,12 @@ type judge func(*Facts) []Finding
 type rule struct {
 	id string
 	// ask returns the questions and the judgement of their answers.
-	ask func() ([]guest.Asker, judge)
+	ask   func() ([]guest.Asker, judge)
+	about concern
 }
+
+// concern says for which actions a rule speaks.
+type concern int
 
 // IDs returns the IDs of all rules.
 func IDs() []string {
@@ -119,14 +130,14 @@ func Survey(ctx context.Context, g *guest.Guest, options Options) (*Facts, []Fin
 
 	calls := append([]guest.Asker{hello, state, windows, metadata}, agents.Calls()...)
 	type pending struct {
-		id    string
+		rule
 		judge judge
 	}
 	var judges []pending
 	for _, r := range rules {
 		asks, judge := r.ask()
 		calls = append(calls, asks...)
-		judges = append(judges, pending{r.id, judge})
+		judges = append(judges, pending{r, judge})
 	}
 	sent := time.Now()
 	if err := g.Ask(ctx, calls...); err != nil {
@@ -136,7 +147,7 @@ func Survey(ctx context.Context, g *guest.Guest, options Options) (*Facts, []Fin
 	if err != nil {
 		return nil, nil, fmt.Errorf("asking the guest who it is: %w", err)
 	}
-	facts := &Facts{Identity: identity, Agents: agents.Found(), ImageState: state.Or(guest.Value{}).Text}
+	facts := &Facts{Action: options.Action, Identity: identity, Agents: agents.Found(), ImageState: state.Or(guest.Value{}).Text}
 	if !identity.Windows {
 		return facts, []Finding{notWindows()}, nil
 	}
@@ -158,7 +169,12 @@ func Survey(ctx context.Context, g *guest.Guest, options Options) (*Facts, []Fin
 		facts.Agent = agent
 	}
 	for _, p := range judges {
-		for _, finding := range p.judge(facts) {
+		// A rule may tell a fact, too: it is asked in any case.
+		found := p.judge(facts)
+		if p.about == ofSysprep && !facts.sysprep() {
+			continue
+		}
+		for _, finding := range found {
 			finding.ID = p.id
 			if finding.Severity == Stop && slices.ContainsFunc(options.Ignore, func(id string) bool { return strings.EqualFold(id, p.id) }) {
 				finding.Severity = Warning
@@ -181,6 +197,9 @@ func Stops(findings []Finding) []Finding {
 	}
 	return stops
 }
+
+// sysprep says that Sysprep is going to run.
+func (f *Facts) sysprep() bool { return f.Action != launchagent.ActionShutdown }
 
 const (
 	setupState     = `HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\State`

@@ -19,6 +19,7 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/clock"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/winrm"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
@@ -217,6 +218,59 @@ func TestOneFactOneFinding(t *testing.T) {
 	for _, id := range IDs() {
 		if !covered[id] && id != "ES-123" {
 			t.Errorf("the rule %s has no row", id)
+		}
+	}
+}
+
+// A shutdown without Sysprep is not kept by what only Sysprep stumbles over.
+func TestWhatAShutdownWithoutSysprepFinds(t *testing.T) {
+	t.Parallel()
+	const machine = "S-1-5-21-1713042563-2043160183-3206215862"
+	for _, test := range []struct {
+		name     string
+		change   func(*windows.Machine)
+		user     string
+		id       string
+		severity Severity
+		busy     bool
+	}{
+		{name: "a healthy guest"},
+		{name: "an earlier generalize that broke off", change: registry(`HKLM\SYSTEM\Setup\Status\SysprepStatus!GeneralizationState`, windows.Word("3"))},
+		{name: "a full disk", change: cim("Win32_LogicalDisk", "FreeSpace", "104857600")},
+		{name: "no rearm left", change: cim("SoftwareLicensingService", "RemainingWindowsReArmCount", "0")},
+		{name: "BitLocker", change: cim(`root\cimv2\Security\MicrosoftVolumeEncryption:Win32_EncryptableVolume`, "ProtectionStatus", "1")},
+		{name: "a Windows that was upgraded in place", change: registry(`HKLM\SYSTEM\Setup!Upgrade`, windows.Word("1"))},
+		{name: "reserved storage in use", change: registry(`HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\ReserveManager!ActiveScenario`, windows.Word("2"))},
+		{name: "another administrator", user: "builder", change: func(m *windows.Machine) {
+			m.Accounts["builder"] = windows.Account{SID: machine + "-1001", Administrator: true}
+		}},
+		{name: "a user who is no administrator", user: "builder", change: func(m *windows.Machine) {
+			m.Accounts["builder"] = windows.Account{SID: machine + "-1001"}
+		}, id: "ES-104", severity: Stop},
+		{name: "an image that is sealed already", change: registry(setupState+"!ImageState", windows.Text("IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE")), id: "ES-105", severity: Stop},
+		{name: "the agent's service at work", change: service(windows.Service{State: "Running", StartMode: "Auto"}), id: "ES-109", severity: Stop, busy: true},
+		{name: "the agent's service disabled", change: service(windows.Service{State: "Stopped", StartMode: "Disabled"}), id: "ES-109", severity: Stop},
+		{name: "a reboot that is pending", change: registry(`HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending`, guest.Value{}), id: "ES-110", severity: Warning},
+		{name: "files that are renamed at the next start", change: registry(`HKLM\SYSTEM\CurrentControlSet\Control\Session Manager!PendingFileRenameOperations`, guest.Value{Kind: guest.KindMultiString, Texts: []string{`\??\C:\a`}}), id: "ES-111", severity: Warning},
+		{name: "an update at work", change: func(m *windows.Machine) { m.Processes = append(m.Processes, "TiWorker") }, id: "ES-112", severity: Stop},
+		{name: "a spot instance", change: func(m *windows.Machine) { m.Metadata["meta-data/instance-life-cycle"] = "spot" }, id: "ES-114", severity: Stop},
+		{name: "a domain controller", change: cim("Win32_ComputerSystem", "DomainRole", "5"), id: "ES-116", severity: Warning},
+		{name: "a member of a domain", change: cim("Win32_ComputerSystem", "DomainRole", "3"), id: "ES-116", severity: Warning},
+		{name: "a password that is left behind", change: registry(`HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Winlogon!DefaultPassword`, windows.Text("Planted-Secret-1")), id: "ES-120", severity: Warning},
+	} {
+		facts, findings := survey(t, test.change, test.user, Options{Action: launchagent.ActionShutdown})
+		switch {
+		case test.id == "" && len(findings) > 0:
+			t.Errorf("%s: the findings are %v", test.name, findings)
+		case test.id != "" && (len(findings) != 1 || findings[0].ID != test.id || findings[0].Severity != test.severity || findings[0].Busy != test.busy):
+			t.Errorf("%s: the findings are %+v, wanted one %s %s", test.name, findings, test.severity, test.id)
+		case facts.Administrator == "":
+			t.Errorf("%s: nobody looked up what the administrator is called", test.name)
+		}
+		for _, f := range findings {
+			if strings.Contains(f.String(), "Sysprep would") || strings.Contains(f.String(), "Sysprep goes on") {
+				t.Errorf("%s: it speaks of Sysprep: %s", test.name, f)
+			}
 		}
 	}
 }

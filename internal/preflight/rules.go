@@ -12,26 +12,38 @@ import (
 // ES-101 not Windows, ES-102 PowerShell, ES-103 agent: these are found before
 // the rules are asked.
 var rules = []rule{
-	{"ES-104", identity},
-	{"ES-105", imageState},
-	{"ES-106", earlierGeneralize},
-	{"ES-107", setupRunning},
-	{"ES-108", sysprepRunning},
-	{"ES-109", agentService},
-	{"ES-110", pendingReboot},
-	{"ES-111", pendingFileOperations},
-	{"ES-112", servicing},
-	{"ES-113", pendingRename},
-	{"ES-114", spot},
-	{"ES-115", autoScaling},
-	{"ES-116", domainRole},
-	{"ES-117", diskSpace},
-	{"ES-118", rearm},
-	{"ES-119", bitLocker},
-	{"ES-120", autoLogon},
-	{"ES-121", upgraded},
-	{"ES-122", administrator},
-	{"ES-123", sixtyFourBit},
+	{"ES-104", identity, ofEveryAction},
+	{"ES-105", imageState, ofEveryAction},
+	{"ES-106", earlierGeneralize, ofSysprep},
+	{"ES-107", setupRunning, ofEveryAction},
+	{"ES-108", sysprepRunning, ofEveryAction},
+	{"ES-109", agentService, ofEveryAction},
+	{"ES-110", pendingReboot, ofEveryAction},
+	{"ES-111", pendingFileOperations, ofEveryAction},
+	{"ES-112", servicing, ofEveryAction},
+	{"ES-113", pendingRename, ofEveryAction},
+	{"ES-114", spot, ofEveryAction},
+	{"ES-115", autoScaling, ofEveryAction},
+	{"ES-116", domainRole, ofEveryAction},
+	{"ES-117", diskSpace, ofSysprep},
+	{"ES-118", rearm, ofSysprep},
+	{"ES-119", bitLocker, ofSysprep},
+	{"ES-120", autoLogon, ofEveryAction},
+	{"ES-121", upgraded, ofSysprep},
+	{"ES-122", administrator, ofSysprep},
+	{"ES-123", sixtyFourBit, ofEveryAction},
+}
+
+// What a rule is about. A rule that is about Sysprep alone is not asked for a
+// shutdown without it.
+const (
+	ofEveryAction concern = iota
+	ofSysprep
+)
+
+// busy is the obstacle that goes away by itself: an agent that is still at work.
+func busy(what, do string) []Finding {
+	return []Finding{{Severity: Stop, Busy: true, What: what, Do: do}}
 }
 
 func stop(what, do string) []Finding { return []Finding{{Severity: Stop, What: what, Do: do}} }
@@ -43,7 +55,9 @@ func identity() ([]guest.Asker, judge) {
 	return nil, func(f *Facts) []Finding {
 		id := f.Identity
 		switch {
-		case id.SID == "S-1-5-18":
+		case id.Administrator && !f.sysprep():
+			return nil
+		case id.SID == "S-1-5-18" && f.sysprep():
 			return stop("the connection's user is SYSTEM, under which Sysprep is not supported",
 				"Connect as a local administrator, best the built-in one.")
 		case !id.Administrator:
@@ -123,7 +137,7 @@ func agentService() ([]guest.Asker, judge) {
 		case f.Agent.Agent == nil:
 			return nil
 		case f.Agent.ID() == "ec2launch-v1" && len(script.Or(guest.Objects{}).Objects) > 0:
-			return stop("EC2Launch v1 is still setting the instance up (InitializeInstance.ps1 runs), and would disable the task that has to set up the instances from the image",
+			return busy("EC2Launch v1 is still setting the instance up (InitializeInstance.ps1 runs), and would disable the task that has to set up the instances from the image",
 				"Wait until its log says that Windows is ready to use.")
 		case f.Agent.Service() == "":
 			return nil
@@ -141,7 +155,11 @@ func agentService() ([]guest.Asker, judge) {
 					`Set its start mode to automatic: sc.exe config "`+f.Agent.Service()+`" start= auto`)
 			}
 			if f.Agent.ID() == "ec2launch-v2" && !strings.EqualFold(service["State"], "Stopped") {
-				return stop("the service "+f.Agent.Service()+" is still at work ("+service["State"]+"), and its sysprep command would wait for it",
+				why := "its sysprep command would wait for it"
+				if !f.sysprep() {
+					why = "it notes at its end that it has run, so that the instances from the image would not be set up"
+				}
+				return busy("the service "+f.Agent.Service()+" is still at work ("+service["State"]+"), and "+why,
 					"It runs while user data runs, and while the serial port is taken by the Special Administration Console: let user data end before the build, or turn EMS off.")
 			}
 			return nil
@@ -153,7 +171,7 @@ func agentService() ([]guest.Asker, judge) {
 func pendingReboot() ([]guest.Asker, judge) {
 	servicing := guest.RegistryKey(`HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing`)
 	update := guest.RegistryKey(`HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update`)
-	return []guest.Asker{servicing, update}, func(*Facts) []Finding {
+	return []guest.Asker{servicing, update}, func(f *Facts) []Finding {
 		var reasons []string
 		for _, name := range servicing.Or(guest.Key{}).Keys {
 			for _, bad := range []string{"RebootPending", "RebootInProgress", "PackagesPending"} {
@@ -170,6 +188,10 @@ func pendingReboot() ([]guest.Asker, judge) {
 		if len(reasons) == 0 {
 			return nil
 		}
+		if !f.sysprep() {
+			return warn("a reboot is pending ("+strings.Join(reasons, ", ")+")",
+				"Each instance from the image ends it at its first start: a restart before this provisioner is better.")
+		}
 		return stop("a reboot is pending ("+strings.Join(reasons, ", ")+"), and Sysprep would refuse",
 			`Restart the guest before this provisioner, with provisioner "windows-restart".`)
 	}
@@ -177,7 +199,7 @@ func pendingReboot() ([]guest.Asker, judge) {
 
 func pendingFileOperations() ([]guest.Asker, judge) {
 	renames := guest.RegistryValue(`HKLM\SYSTEM\CurrentControlSet\Control\Session Manager`, "PendingFileRenameOperations")
-	return []guest.Asker{renames}, func(*Facts) []Finding {
+	return []guest.Asker{renames}, func(f *Facts) []Finding {
 		count := 0
 		for _, text := range renames.Or(guest.Value{}).Texts {
 			if text != "" {
@@ -187,15 +209,19 @@ func pendingFileOperations() ([]guest.Asker, judge) {
 		if count == 0 {
 			return nil
 		}
-		return warn(fmt.Sprintf("%d file operations wait for a restart", count), "Sysprep goes on, but a restart before it is better.")
+		goesOn := "Sysprep goes on, but a restart before it is better."
+		if !f.sysprep() {
+			goesOn = "A restart before this provisioner is better."
+		}
+		return warn(fmt.Sprintf("%d file operations wait for a restart", count), goesOn)
 	}
 }
 
 func servicing() ([]guest.Asker, judge) {
 	processes := guest.Processes("TiWorker", "wusa", "setuphost", "dism")
 	scenario := guest.RegistryValue(`HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\ReserveManager`, "ActiveScenario")
-	return []guest.Asker{processes, scenario}, func(*Facts) []Finding {
-		if value := scenario.Or(guest.Value{}); value.Exists && value.Text != "0" && value.Text != "" {
+	return []guest.Asker{processes, scenario}, func(f *Facts) []Finding {
+		if value := scenario.Or(guest.Value{}); f.sysprep() && value.Exists && value.Text != "0" && value.Text != "" {
 			return stop("servicing uses reserved storage (ActiveScenario is "+value.Text+"), and Sysprep would refuse",
 				"Let the updates finish, restart, and build again.")
 		}
@@ -242,9 +268,14 @@ func autoScaling() ([]guest.Asker, judge) {
 
 func domainRole() ([]guest.Asker, judge) {
 	system := guest.Query("Win32_ComputerSystem", "", "DomainRole", "Domain")
-	return []guest.Asker{system}, func(*Facts) []Finding {
+	return []guest.Asker{system}, func(f *Facts) []Finding {
 		for _, object := range system.Or(guest.Objects{}).Objects {
 			role, _ := object.Int("DomainRole")
+			// 0 and 2 are a computer of no domain's.
+			if !f.sysprep() && role != 0 && role != 2 {
+				return warn("the guest belongs to the domain "+object["Domain"]+", and without Sysprep every instance from the image would be the same computer in it",
+					"Take the guest out of the domain before this provisioner.")
+			}
 			switch role {
 			case 4, 5:
 				return stop("the guest is a domain controller, which Sysprep does not support", "Build on a member-less server.")

@@ -58,13 +58,16 @@ func (r *run) prove(ctx context.Context) error {
 	v := r.verdict
 	switch v.Outcome {
 	case generalize.Sealed:
+		for _, trouble := range v.State.Troubles {
+			r.logf("the sealer noted: %s", trouble)
+		}
+		if !r.config.generalizes() {
+			return r.notGeneralized()
+		}
 		r.record.Proof = &handoff.Proof{
 			Kind: handoff.ProofSeen, SeenAt: v.SeenAt.UTC(), ImageState: v.State.ImageState,
 			Tag: v.State.Tag, SysprepEnded: !v.State.SysprepRuns,
-			Detail: fmt.Sprintf("the sealer's state %d after %s", v.State.Seq, time.Duration(v.State.Elapsed)*time.Millisecond),
-		}
-		for _, trouble := range v.State.Troubles {
-			r.logf("the sealer noted: %s", trouble)
+			Detail: sealerDetail(v.State),
 		}
 		if err := r.save(handoff.StageSealed); err != nil {
 			return err
@@ -79,11 +82,28 @@ func (r *run) prove(ctx context.Context) error {
 		r.finish()
 		_ = r.saveLate(handoff.StageRefused)
 		return &image.Failure{
-			Code: codeRestarted, Problem: "the guest was restarted while Sysprep was at work, which ended it half-way",
+			Code: codeRestarted, Problem: "the guest was restarted while " + r.config.deed() + " was at work, which ended it half-way",
 			Next: "begin again with a fresh instance, and let nothing restart the guest (Windows Update, EC2 maintenance)",
 		}
 	}
 	return r.lost(ctx)
+}
+
+// notGeneralized takes the verdict of a shutdown without Sysprep: the launch
+// agent has been told to set up the instances from the image.
+func (r *run) notGeneralized() error {
+	r.record.Proof = &handoff.Proof{
+		Kind: handoff.ProofNotGeneralized, SeenAt: r.verdict.SeenAt.UTC(), ImageState: r.verdict.State.ImageState, Detail: sealerDetail(r.verdict.State),
+	}
+	if err := r.save(handoff.StageSealed); err != nil {
+		return err
+	}
+	r.say("Ready to be shut down without Sysprep, as asked; the image is not generalized: every instance has this machine's SID and name (%s)", r.since())
+	return nil
+}
+
+func sealerDetail(state guest.SealState) string {
+	return fmt.Sprintf("the sealer's state %d after %s", state.Seq, time.Duration(state.Elapsed)*time.Millisecond)
 }
 
 // lost decides what a verdict is worth that nobody saw. The sealer goes on by
@@ -113,11 +133,15 @@ func (r *run) lost(ctx context.Context) error {
 }
 
 func (r *run) sayUnseen() {
+	result, verdict := "Whether the guest is sealed", "the seal"
+	if !r.config.generalizes() {
+		result, verdict = "What came of it", "its verdict"
+	}
 	if r.confirmed {
-		r.say("The sealer was seen at work and goes on by itself. Whether the guest is sealed is for the post-processor to find out from EC2.")
+		r.say("The sealer was seen at work and goes on by itself. %s is for the post-processor to find out from EC2.", result)
 		return
 	}
-	r.say("Nobody saw the sealer at work. The post-processor makes no AMI unless EC2's console output shows the seal.")
+	r.say("Nobody saw the sealer at work. The post-processor makes no AMI unless EC2's console output shows %s.", verdict)
 }
 
 func lostReason(err error) string {
@@ -137,7 +161,14 @@ func (r *run) awaitStopped(ctx context.Context) error {
 		}
 	}
 	id := r.record.InstanceID
-	r.say("Waiting for EC2 to say that %s has shut itself down, which only a sealed guest does", id)
+	kind, only, verdict := handoff.ProofByShutdown, "which only a sealed guest does", "Sealed: the guest has shut itself down, which it does only when it is sealed"
+	failed := "Sysprep failed behind the lost connection"
+	if !r.config.generalizes() {
+		kind, only = handoff.ProofNotGeneralized, "which it does only when all is ready"
+		verdict = "The guest has shut itself down without Sysprep, as asked; the image is not generalized: every instance has this machine's SID and name"
+		failed = "the launch agent failed behind the lost connection"
+	}
+	r.say("Waiting for EC2 to say that %s has shut itself down, %s", id, only)
 	const pause = 5 * time.Second
 	told := time.Now()
 	for {
@@ -157,16 +188,16 @@ func (r *run) awaitStopped(ctx context.Context) error {
 			if code != "Client.InstanceInitiatedShutdown" {
 				return &image.Failure{Code: codeLost, Problem: fmt.Sprintf("%s was stopped from outside (%s) before its verdict was seen", id, code), Next: "begin again with a fresh instance"}
 			}
-			r.record.Proof = &handoff.Proof{Kind: handoff.ProofByShutdown, SeenAt: time.Now().UTC(), Detail: code}
+			r.record.Proof = &handoff.Proof{Kind: kind, SeenAt: time.Now().UTC(), Detail: code}
 			r.mark("stopped", "", code)
-			r.say("Sealed: the guest has shut itself down, which it does only when it is sealed")
+			r.say("%s", verdict)
 			return r.save(handoff.StageShutdown)
 		case aws.State(instance) == string(ec2types.InstanceStateNameTerminated):
 			return &image.Failure{Code: codeLost, Problem: id + " was terminated before its verdict was seen"}
 		}
 		if time.Now().After(r.record.SealerDeadline) {
 			return &image.Failure{
-				Code: codeLost, Problem: fmt.Sprintf("%s has not shut itself down within the sealer's limit: Sysprep failed behind the lost connection", id),
+				Code: codeLost, Problem: fmt.Sprintf("%s has not shut itself down within the sealer's limit: %s", id, failed),
 				Cause: r.verdict.Reason, Next: "look at the logs on the guest, or begin again with a fresh instance",
 			}
 		}
@@ -184,6 +215,9 @@ func (r *run) awaitStopped(ctx context.Context) error {
 func (r *run) shutDown(ctx context.Context) error {
 	defer r.finish()
 	switch {
+	case r.config.Shutdown == "none" && !r.config.generalizes():
+		r.say("The guest stays up: stop it without restarting it (shutdown = \"none\")")
+		return nil
 	case r.config.Shutdown == "none":
 		r.say("The sealed guest stays up: stop it without restarting it (shutdown = \"none\")")
 		return nil
@@ -200,8 +234,12 @@ func (r *run) shutDown(ctx context.Context) error {
 			return ctx.Err()
 		}
 		r.sayResume()
+		problem := "the guest is sealed, and did not shut down"
+		if !r.config.generalizes() {
+			problem = "all is ready, and the guest did not shut down"
+		}
 		return &image.Failure{
-			Code: codeStillUp, Problem: "the guest is sealed, and did not shut down", Cause: err,
+			Code: codeStillUp, Problem: problem, Cause: err,
 			Next: "stop the instance, and make the AMI with the template above",
 		}
 	}
@@ -241,8 +279,13 @@ func (r *run) sayResume() {
 		InstanceID: r.record.InstanceID, Region: firstOf(r.record.Region, r.config.Region), Profile: r.config.Profile,
 		RecordPath: r.store.Place(), Name: firstOf(r.config.AMIName, "NAME-OF-THE-AMI"),
 		OwnCredentials: r.config.AccessKey != "" || len(r.config.AssumeRole) > 0,
+		NotGeneralized: !r.config.generalizes(),
 	}
-	r.say("To carry on with this guest, when it is sealed and stopped, save this template and run packer build on it:\n%s", template.HCL())
+	when := "sealed and stopped"
+	if !r.config.generalizes() {
+		when = "stopped"
+	}
+	r.say("To carry on with this guest, when it is %s, save this template and run packer build on it:\n%s", when, template.HCL())
 }
 
 // resume takes up a sealing that an earlier attempt of this build began: it

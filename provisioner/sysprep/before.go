@@ -44,13 +44,13 @@ func (r *run) preflight(context.Context) error {
 		}
 	}
 	if stops := preflight.Stops(r.findings); len(stops) > 0 {
-		return preflightFailure(stops)
+		return preflightFailure(r.config.deed(), stops)
 	}
 	r.fillRecord()
 	return nil
 }
 
-func preflightFailure(stops []preflight.Finding) error {
+func preflightFailure(of string, stops []preflight.Finding) error {
 	if len(stops) == 1 {
 		return &image.Failure{Code: stops[0].ID, Problem: stops[0].What, Next: stops[0].Do}
 	}
@@ -59,7 +59,7 @@ func preflightFailure(stops []preflight.Finding) error {
 		lines = append(lines, "  "+f.String())
 	}
 	return &image.Failure{
-		Code: codePreflight, Problem: fmt.Sprintf("%d things stand in the way of Sysprep; nothing was changed on the guest:\n%s", len(stops), strings.Join(lines, "\n")),
+		Code: codePreflight, Problem: fmt.Sprintf("%d things stand in the way of %s; nothing was changed on the guest:\n%s", len(stops), of, strings.Join(lines, "\n")),
 	}
 }
 
@@ -173,6 +173,10 @@ const maxGuestFile = guest.MaxPiece
 // prepareFiles checks the answer file that will be used, and composes the files
 // that replace the agent's.
 func (r *run) prepareFiles(ctx context.Context) error {
+	if !r.config.generalizes() {
+		// Without Sysprep nobody reads an answer file, or runs a script.
+		return nil
+	}
 	agent := r.facts.Agent
 	scripts, err := r.wantedScripts(agent)
 	if err != nil {
@@ -255,7 +259,7 @@ func (r *run) trigger(ctx context.Context) error {
 		r.giveUp(ctx)
 		return err
 	}
-	r.say("Starting Sysprep through %s", r.facts.Agent.Title())
+	r.say("Starting %s through %s", r.config.deed(), r.facts.Agent.Title())
 	r.say("%s", r.goesOn())
 	confirmed, err := r.job.Trigger(ctx)
 	r.confirmed = confirmed
@@ -272,7 +276,7 @@ func (r *run) trigger(ctx context.Context) error {
 			Next: "the connecting administrator needs the right to log on as a batch job; see the Task Scheduler's log on the guest",
 		}
 	case errors.As(err, &lost):
-		r.say("The connection was lost while Sysprep was being started (%s)", short(err))
+		r.say("The connection was lost while %s was being started (%s)", r.config.deed(), short(err))
 	default:
 		return err
 	}

@@ -101,14 +101,21 @@ type Config struct {
 	// The launch agent: `auto`, `ec2launch-v2`, `ec2launch-v1` or `ec2config`.
 	// Default: `auto`, the newest that is installed.
 	Agent string `mapstructure:"agent"`
-	// What is done to the guest: `sysprep` generalizes it. Default: `sysprep`.
+	// What is done to the guest: `sysprep` generalizes it, so that each instance
+	// from the image becomes a computer of its own. `shutdown` is the "Shutdown
+	// without Sysprep" of the agents' own dialogs: the launch agent is only told to
+	// set up the instances from the image anew, with their password, user data and
+	// routes, and every one of them keeps this machine's SID and name. The
+	// post-processor takes such a guest only with `generalized = false`.
+	// Default: `sysprep`.
 	Action string `mapstructure:"action"`
 	// How long a launch agent is waited for that is still setting the instance up
 	// when the provisioner comes: Sysprep cannot run before. Default: `10m`.
 	AgentTimeout time.Duration `mapstructure:"agent_timeout"`
 	// Who shuts the guest down: `sealed` shuts it down only after the seal has been
 	// seen, so that a guest that stopped is one that is sealed; `agent` lets the
-	// launch agent do it, which may cut the sealer off before it has tidied up;
+	// launch agent do it, which may cut the sealer off before it has tidied up, and
+	// which is not possible with `action = "shutdown"`;
 	// `none` leaves the sealed guest up for the builder to stop.
 	// Default: `sealed`.
 	Shutdown string `mapstructure:"shutdown"`
@@ -255,11 +262,6 @@ func setDefault(value *string, def string) {
 	}
 }
 
-// order is what the options tell the launch agent to do.
-func (c *Config) order() launchagent.Order {
-	return launchagent.Order{Action: launchagent.Action(c.Action), Shutdown: launchagent.Shutdown(c.Shutdown)}
-}
-
 type wrongFunc func(option, format string, args ...any)
 
 func (c *Config) checkConnection(wrong wrongFunc) {
@@ -320,9 +322,7 @@ func (c *Config) checkJob(wrong wrongFunc) {
 			wrong("agent", "%q is none of \"auto\", %s", c.Agent, quotedList(launchagent.IDs()))
 		}
 	}
-	if c.Action != string(launchagent.ActionSysprep) {
-		wrong("action", "%q is not %q", c.Action, launchagent.ActionSysprep)
-	}
+	c.checkAction(wrong)
 	ways := []string{string(launchagent.ShutdownSealed), string(launchagent.ShutdownAgent), string(launchagent.ShutdownNone)}
 	if !slices.Contains(ways, c.Shutdown) {
 		wrong("shutdown", "%q is none of %s", c.Shutdown, quotedList(ways))

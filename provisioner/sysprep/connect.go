@@ -108,7 +108,7 @@ func (r *run) contact(ctx context.Context) error {
 	began := time.Now()
 	told := began
 	for {
-		facts, findings, err := preflight.Survey(ctx, r.guest, preflight.Options{Agent: r.config.Agent, Ignore: r.config.Preflight.Ignore})
+		facts, findings, err := preflight.Survey(ctx, r.guest, r.config.survey())
 		if err == nil {
 			r.facts, r.findings = facts, findings
 			return nil

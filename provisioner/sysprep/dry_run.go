@@ -30,7 +30,13 @@ func (r *run) dryRun(ctx context.Context) error {
 		"start the sealer by the scheduled task " + plan.Task + ", which deletes itself",
 	}
 	r.sayList("Dry run: what would be done on the guest, in this order:", slices.Concat(done, acts(plan.Apply, plan.Folder), commands(plan.Commands)))
-	r.sayList("Dry run: what would be put back when Sysprep refuses:", append(acts(plan.Failed, plan.Folder), "delete the working folder "+plan.Folder))
+	fails, ready := "Sysprep refuses", "the guest is sealed"
+	irreversible := append([]string{"generalize itself, once Sysprep has begun it"}, r.facts.Agent.Irreversible(r.job.Order.Action)...)
+	if !r.config.generalizes() {
+		fails, ready = "a command fails", "all is ready"
+		irreversible = r.facts.Agent.Irreversible(r.job.Order.Action)
+	}
+	r.sayList("Dry run: what would be put back when "+fails+":", append(acts(plan.Failed, plan.Folder), "delete the working folder "+plan.Folder))
 	sealed := acts(plan.Sealed, plan.Folder)
 	switch r.config.Shutdown {
 	case "none":
@@ -40,8 +46,10 @@ func (r *run) dryRun(ctx context.Context) error {
 	default:
 		sealed = append(sealed, "shut the guest down")
 	}
-	r.sayList("Dry run: what would be removed and done once the guest is sealed:", sealed)
-	r.sayList("Dry run: what nobody could put back:", append([]string{"generalize itself, once Sysprep has begun it"}, r.facts.Agent.Irreversible(r.job.Order.Action)...))
+	r.sayList("Dry run: what would be removed and done once "+ready+":", sealed)
+	if len(irreversible) > 0 {
+		r.sayList("Dry run: what nobody could put back:", irreversible)
+	}
 	r.finish()
 	if r.config.PackerBuilderType != nullBuilder {
 		return &image.Failure{

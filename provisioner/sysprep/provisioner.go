@@ -226,6 +226,10 @@ func (r *run) announce() {
 	r.mu.Lock()
 	stage := r.reached
 	r.mu.Unlock()
+	sealed := "sealed"
+	if !r.config.generalizes() {
+		sealed = "ready"
+	}
 	switch stage {
 	case handoff.StageStaged:
 		r.say("Cancelled: the working folder is being deleted from the guest, on which nothing else was changed.")
@@ -234,7 +238,7 @@ func (r *run) announce() {
 	case handoff.StageSealerConfirmed:
 		r.say("Cancelled. %s", r.goesOn())
 	case handoff.StageSealed:
-		r.say("Cancelled: the guest is sealed and shuts down by itself.")
+		r.say("Cancelled: the guest is %s and shuts down by itself.", sealed)
 	}
 }
 
@@ -243,6 +247,10 @@ func (r *run) goesOn() string {
 	end := "stays up"
 	if r.config.Shutdown != "none" {
 		end = "shuts down"
+	}
+	if !r.config.generalizes() {
+		return fmt.Sprintf("Once the sealer has begun, the guest goes on by itself: within %s it %s, or puts back what was changed and stays up after a failure. The record of this build is %s.",
+			r.config.SysprepTimeout, end, r.store.Place())
 	}
 	return fmt.Sprintf("Once Sysprep has begun, the guest goes on by itself: within %s it %s when it has been sealed, or puts back what was changed and stays up. The record of this build is %s.",
 		r.config.SysprepTimeout, end, r.store.Place())

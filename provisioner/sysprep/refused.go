@@ -46,12 +46,16 @@ func (r *run) refused(ctx context.Context) error {
 	)
 	failure := &image.Failure{Code: explanation.Code, Next: explanation.Remedy, Final: true}
 	var lines []string
+	notStarted := "Sysprep was not started"
+	if !r.config.generalizes() {
+		notStarted = "the guest was not shut down"
+	}
 	switch state.Reason {
 	case guest.ReasonApply:
-		failure.Code, failure.Next = codeApply, "Sysprep was not started; look at the act that failed"
+		failure.Code, failure.Next = codeApply, notStarted+"; look at the act that failed"
 		lines = append(lines, "the files could not be put into place: "+state.Detail)
 	case guest.ReasonCommand:
-		failure.Code, failure.Next = codeCommand, "Sysprep was not started; run the agent's command by hand on the guest to see what it says"
+		failure.Code, failure.Next = codeCommand, notStarted+"; run the agent's command by hand on the guest to see what it says"
 		lines = append(lines, "the launch agent's command failed: "+state.Detail)
 	case guest.ReasonError:
 		failure.Code, failure.Next = codeSealer, "please report this with the logs"
@@ -62,6 +66,11 @@ func (r *run) refused(ctx context.Context) error {
 		}
 		lines = append(lines, "the launch agent ended and Sysprep never appeared ("+state.Detail+")")
 	default:
+		if !r.config.generalizes() {
+			failure.Code, failure.Next = codeTimeout, "look at the launch agent's log for what took so long; sysprep_timeout is the limit"
+			lines = append(lines, "the guest was not shut down within "+r.config.SysprepTimeout.String()+": "+state.Detail)
+			break
+		}
 		what := "Sysprep did not seal the guest: ImageState is " + firstOf(state.ImageState, "unknown")
 		if state.ImageState == generalize.SealedState && !state.Tag {
 			what += ", but Sysprep_succeeded.tag is not there"
@@ -131,10 +140,11 @@ func lastLines(data []byte, count int) string {
 func (r *run) collect(ctx context.Context) (folder string, count int) {
 	name := firstOf(r.record.InstanceID, "guest") + "-" + r.record.Token
 	folder = filepath.Join(r.config.LogDir, name)
-	paths := []string{
-		`%windir%\System32\Sysprep\Panther\setuperr.log`, `%windir%\System32\Sysprep\Panther\setupact.log`,
-		`%windir%\Panther\setuperr.log`, `%windir%\Panther\setupact.log`,
-		r.job.Folder() + `\` + guest.OutputFile, r.job.Folder() + `\acts.txt`, r.job.Folder() + `\` + guest.StateFile,
+	paths := []string{r.job.Folder() + `\` + guest.OutputFile, r.job.Folder() + `\acts.txt`, r.job.Folder() + `\` + guest.StateFile}
+	if r.config.generalizes() {
+		paths = append(paths,
+			`%windir%\System32\Sysprep\Panther\setuperr.log`, `%windir%\System32\Sysprep\Panther\setupact.log`,
+			`%windir%\Panther\setuperr.log`, `%windir%\Panther\setupact.log`)
 	}
 	paths = append(paths, r.job.Agent.Logs()...)
 	r.say("Fetching the guest's logs")
