@@ -110,6 +110,16 @@ func Adopt(j Job) *Job {
 // the agent's commands have ended well.
 func (j *Job) generalizes() bool { return j.Order.Action != launchagent.ActionShutdown }
 
+// SeenLimit is how long the sealer waits for the watch to say that it has read
+// the verdict. After generalize nobody may be able to say so any more; a guest
+// that is not generalized answers as before, and its verdict comes at once.
+func (j *Job) SeenLimit() time.Duration {
+	if j.generalizes() {
+		return 15 * time.Second
+	}
+	return time.Minute
+}
+
 // Triggered says that the sealer may have been started.
 func (j *Job) Triggered() bool { return j.triggered }
 
@@ -172,7 +182,7 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 		Version: guest.ProtocolVersion, Token: j.Token, Folder: j.Folder(), Task: j.Task(),
 		Shutdown: string(j.Order.Shutdown),
 		Limits: guest.SealLimits{
-			Appear: 120, Grace: 20, Seen: 15,
+			Appear: 120, Grace: 20, Seen: seconds(j.SeenLimit()),
 			Stall: seconds(j.Limits.Stall), Total: seconds(j.Limits.Sysprep),
 		},
 		ConsoleSealed: handoff.ConsoleLine(j.Token, "not-generalized"),

@@ -181,7 +181,7 @@ func (w *watcher) follow(ctx context.Context) error {
 	if !w.decided {
 		return err
 	}
-	if err == nil && w.verdict.Outcome == Sealed && w.Guest.Listens() {
+	if err == nil && w.verdict.Outcome == Sealed && (w.Guest.Listens() || !w.generalizes()) {
 		seen := guest.FileCreate(w.inFolder(guest.SeenFile), []byte("seen"))
 		if err := w.Guest.Ask(ctx, seen); err != nil {
 			w.Log("telling the sealer that its verdict was read: %s", err)

@@ -17,10 +17,12 @@ import (
 
 const v2RunOnce = `C:\ProgramData\Amazon\EC2Launch\state\.run-once`
 
-// withoutSysprep is a bench whose build shuts its guest down without Sysprep.
+// withoutSysprep is a bench whose build shuts its guest down without Sysprep. Its
+// clock is slow: such a build takes no time, and its verdict has to be seen on a
+// machine that is busy with other tests.
 func withoutSysprep(t *testing.T, machine func(*windows.Machine)) *bench {
 	t.Helper()
-	return newBench(t, windowsOf(machine)).with(map[string]any{"action": "shutdown"})
+	return newBenchAt(t, 10, windowsOf(machine)).with(map[string]any{"action": "shutdown"})
 }
 
 // off wants the instance to have been stopped by its guest, not sealed.

@@ -253,7 +253,7 @@ func (r *run) trigger(ctx context.Context) error {
 	r.record.TriggeredAt = now
 	// The sealer's own limit, its wait for the watch, the shutdown, and a
 	// minute for the task to start.
-	r.record.SealerDeadline = now.Add(r.config.SysprepTimeout + 15*time.Second + r.config.ShutdownTimeout + time.Minute)
+	r.record.SealerDeadline = now.Add(r.config.SysprepTimeout + r.job.SeenLimit() + r.config.ShutdownTimeout + time.Minute)
 	r.mark("triggered", "", "")
 	if err := r.save(handoff.StageTriggered); err != nil {
 		r.giveUp(ctx)
