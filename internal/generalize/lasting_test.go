@@ -10,7 +10,7 @@ import (
 // be: the sealed image has the lasting one, a refused guest what it had before.
 func TestTheLastingContentOfATemporaryFile(t *testing.T) {
 	t.Parallel()
-	const path = `C:\ProgramData\Amazon\EC2Launch\config\agent-config.yml`
+	const path = `C:\ProgramData\Amazon\EC2Launch\own.xml`
 	for _, test := range []struct {
 		name    string
 		machine func(*windows.Machine)
