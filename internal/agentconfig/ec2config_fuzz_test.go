@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // fuzzed holds what holds for every file: an error has a place, bytes come out
@@ -98,6 +100,54 @@ func FuzzParseEC2Config(f *testing.F) {
 		}
 		if good && hasErrors(again) {
 			t.Errorf("a good file has become a bad one:\n%s", found(t, again))
+		}
+	})
+}
+
+// FuzzParseDriveLetterConfig holds besides that letters which are good come
+// back from a file that is written anew.
+func FuzzParseDriveLetterConfig(f *testing.F) {
+	f.Add([]byte(mappings("Data", "E:", "Temporary Storage 0", "z:")))
+	f.Add([]byte(utf16Marked(mappings("Größe & <x>", "", "", "C:"))))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := ParseDriveLetterConfig("f.xml", data)
+		if !fuzzed(t, file, err, data) {
+			return
+		}
+		letters := file.Letters()
+		if len(ValidateDriveLetters(letters)) > 0 {
+			return
+		}
+		again, err := ParseDriveLetterConfig("f.xml", FormatDriveLetterConfig(letters))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(letters, again.Letters()); diff != "" || len(again.Check()) > 0 {
+			t.Errorf("the letters differ (-want +got):\n%s%s", diff, found(t, again))
+		}
+	})
+}
+
+// FuzzParseEventLogConfig holds besides that events which are good come back
+// from a file that is written anew.
+func FuzzParseEventLogConfig(f *testing.F) {
+	f.Add([]byte(events(event("System", "Error", "3", beforeAllEvents, ""), event("Application", "information", "1", "", "Märchen &amp; Söhne"))))
+	f.Add([]byte(utf16Marked(events(event("", "Critical", "0", "yesterday", "x")))))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := ParseEventLogConfig("f.xml", data)
+		if !fuzzed(t, file, err, data) {
+			return
+		}
+		list := file.Events()
+		if len(ValidateEvents(list)) > 0 {
+			return
+		}
+		again, err := ParseEventLogConfig("f.xml", FormatEventLogConfig(list))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(list, again.Events()); diff != "" || len(again.Check()) > 0 {
+			t.Errorf("the events differ (-want +got):\n%s%s", diff, found(t, again))
 		}
 	})
 }
