@@ -35,7 +35,12 @@ func (f *EC2LaunchV2) Check() []Finding {
 		c.add(f.root, finding.Error, "config-missing", "begin with the agent's own file", "the file is %s, not a map with the keys version and config", kindOf(f.root))
 	default:
 		c.version(f.root)
-		c.unknownKeys(f.root, []string{"version", "config"}, "the file")
+		names := []string{"version", "config"}
+		if empty(member(f.root, "config")) {
+			// Tasks without stages are looked at when config is missed.
+			names = append(names, "tasks")
+		}
+		c.unknownKeys(f.root, names, "the file")
 		c.stages(f.root)
 	}
 	finding.Sort(c.found)

@@ -75,7 +75,7 @@ func (c *configCheck) scalar(n *yaml.Node, s shape, task, path string, secret bo
 		c.add(n, finding.Error, "input-missing", "write a value", "%s of the task %s is empty", path, task)
 	case s.rule != nil:
 		if fault := s.rule(n.Value); fault != "" {
-			c.add(n, finding.Error, "input-value", "write a value that keeps to this", "%s of the task %s: %s %s", path, task, shown, fault)
+			c.add(n, finding.Error, "input-value", "put it right", "%s of the task %s: %s %s", path, task, shown, fault)
 		}
 	}
 }
@@ -144,17 +144,9 @@ func (c *configCheck) password(inputs *yaml.Node) {
 		}
 		c.add(data, finding.Warning, "password-clear-text", "use the type random, unless you need one password everywhere",
 			"the password stands here in clear text: whoever can read the image's disk can read it, and every instance begins with it")
-	case has && kind != passwordEncrypted:
-		c.add(data, finding.Warning, "password-unused", "remove data", "a password of the type %s has no data; what stands here is ignored, and readable", asKnown(kind, passwordTypes()))
+	case has && (kind == passwordRandom || kind == passwordDoNothing):
+		c.add(data, finding.Warning, "password-unused", "remove data", "a password of the type %s has no data; what stands here is ignored, and readable", kind)
 	}
-}
-
-// asKnown is a word when it is a known one: others are not shown.
-func asKnown(word string, known []string) string {
-	if slices.Contains(known, word) {
-		return word
-	}
-	return "that is not known"
 }
 
 // scripts checks what a script's type and its arguments mean together.

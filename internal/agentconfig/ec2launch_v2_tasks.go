@@ -3,6 +3,7 @@ package agentconfig
 import (
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // The stages of EC2Launch v2 in the order in which the agent goes through them
@@ -81,6 +82,8 @@ var (
 
 func text(n need, oneOf ...string) shape { return shape{kind: aText, need: n, oneOf: oneOf} }
 
+func path(n need) shape { return shape{kind: aText, need: n, rule: pathFault} }
+
 // The tasks that the code knows by name.
 const (
 	taskSetAdminAccount = "setAdminAccount"
@@ -108,7 +111,7 @@ var taskRules = []taskRule{
 	{"enableOpenSsh", once, []string{stagePreReady}, nil},
 	{"executeProgram", "", []string{stagePreReady, stagePostReady}, &shape{kind: aList, need: required, item: &shape{kind: aMap, fields: []field{
 		frequencyField,
-		{"path", text(required)},
+		{"path", path(required)},
 		{"arguments", listOfTexts},
 		{"runAs", text(advised, "localSystem")},
 	}}}},
@@ -148,7 +151,7 @@ var taskRules = []taskRule{
 		{"reboot", shape{kind: aFlag}},
 	}}},
 	{taskSetWallpaper, always, []string{stagePreReady}, &shape{kind: aMap, need: required, fields: []field{
-		{"path", text(required)},
+		{"path", path(required)},
 		{"attributes", shape{kind: aList, item: &shape{kind: aText, oneOf: []string{
 			"architecture", "availabilityZone", "hostName", "instanceId", "instanceSize", "memory", "network", "privateIpAddress", "publicIpAddress",
 		}}}},
@@ -158,7 +161,7 @@ var taskRules = []taskRule{
 	{"sysprep", once, nil, &shape{kind: aMap, fields: []field{{"clean", shape{kind: aFlag}}, {"shutdown", shape{kind: aFlag}}}}},
 	{"writeFile", "", []string{stagePostReady}, &shape{kind: aList, need: required, item: &shape{kind: aMap, fields: []field{
 		frequencyField,
-		{"destination", text(required)},
+		{"destination", path(required)},
 		{"content", text(required)},
 	}}}},
 }
@@ -183,8 +186,7 @@ func stageOf(name string) (stage string, ok bool) {
 	return "", false
 }
 
-// letterFault and hostNameFault are the rules of the AWS user guide on
-// initializeVolume and setHostName.
+// letterFault is what is wrong with a drive letter.
 func letterFault(letter string) string {
 	if len(letter) != 1 || letter[0]|0x20 < 'd' || letter[0]|0x20 > 'z' {
 		return "is no drive letter from D to Z, without a colon"
@@ -192,6 +194,16 @@ func letterFault(letter string) string {
 	return ""
 }
 
+// pathFault finds paths such as "C:\new": in double quotes, YAML and JSON take
+// the backslash for the beginning of an escape.
+func pathFault(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsControl(r) || r == 0xa0 || r == 0x2028 || r == 0x2029 }) {
+		return "holds a control character; in double quotes a backslash begins an escape, so write a path without quotes"
+	}
+	return ""
+}
+
+// hostNameFault is the rule of the AWS user guide on setHostName.
 func hostNameFault(name string) string {
 	switch {
 	case name == "" || len(name) > 15:

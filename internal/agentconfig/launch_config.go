@@ -73,7 +73,6 @@ func launchKeyNames() []string {
 
 const (
 	fallsBack      = "the agent drops the whole file and takes its defaults, a random password and user data, without a word"
-	launchShipped  = "begin with the agent's own file"
 	trueFalseHint  = "write true or false, without quotes"
 	passwordChoice = "write " + launchRandom + ", " + launchSpecify + " or " + launchDoNothing
 )
@@ -97,6 +96,8 @@ func (f *LaunchConfig) Check() []Finding {
 func (c *launchCheck) launchKey(k launchKey) {
 	m := c.root.lookup(k.name)
 	switch {
+	case m == nil && c.root.misspelled(k.name, launchKeyNames()):
+		return
 	case m == nil && k.mandatory:
 		c.add(nil, finding.Error, "key-missing", "add it", "the key %s is missing; %s", k.name, fallsBack)
 		return
@@ -116,7 +117,7 @@ func (c *launchCheck) launchKey(k launchKey) {
 	case v.kind == jsonNull:
 		c.add(v, finding.Warning, "shape", trueFalseHint, "%s is null, which counts as false", k.name)
 	default:
-		c.add(v, finding.Error, "shape", trueFalseHint, "%s is %s and must be true or false; the agent takes any text for true", k.name, v.kind)
+		c.add(v, finding.Error, "shape", trueFalseHint, "%s is %s and must be true or false; the agent takes whatever is not empty for true", k.name, v.kind)
 	}
 }
 

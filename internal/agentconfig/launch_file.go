@@ -2,6 +2,7 @@ package agentconfig
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -110,6 +111,7 @@ func (c *launchCheck) list(key, remedy string) []*jsonValue {
 	}
 	m := c.root.lookup(key)
 	switch {
+	case m == nil && c.root.misspelled(key, []string{key}):
 	case m == nil:
 		c.add(nil, finding.Error, "key-missing", remedy, "the file has no key %s", key)
 	case m.value.kind == jsonObject:
@@ -123,6 +125,14 @@ func (c *launchCheck) list(key, remedy string) []*jsonValue {
 		return m.value.items
 	}
 	return nil
+}
+
+// misspelled says whether an object has a key that is nearly the name, and not
+// another one; its finding speaks for the missing key too.
+func (v *jsonValue) misspelled(name string, names []string) bool {
+	return slices.ContainsFunc(v.members, func(m jsonMember) bool {
+		return !isOneOf(m.key.text, names) && nearest(m.key.text, names) == name
+	})
 }
 
 // textOf is the text under a key of an item; "" when there is none or when it
