@@ -44,7 +44,7 @@ func FuzzParseEC2LaunchV2(f *testing.F) {
 		}
 		keepsItsBytes(t, file, data)
 		for _, s := range file.secrets() {
-			if len(s.node.Value) >= minPassword && bytes.Contains(file.Redacted(), []byte(s.node.Value)) && !strings.Contains("(hidden)", s.node.Value) {
+			if len(s.node.Value) >= minPassword && s.node.Value != "(hidden)" && bytes.Contains(file.Redacted(), []byte(s.node.Value)) {
 				t.Errorf("%q shows its secret when redacted: %q", data, file.Redacted())
 			}
 		}

@@ -269,7 +269,7 @@ var notAWord = regexp.MustCompile(`^(?i:y|n|yes|no|on|off|[-+]?[0-9][0-9_]*(:[0-
 
 // restyle makes a tree look as AWS writes it: one thing a line, texts without
 // quotes where they need none, longer texts as blocks.
-func restyle(n *yaml.Node) *yaml.Node {
+func restyle(n *yaml.Node) {
 	n.Style &= yaml.TaggedStyle | yaml.LiteralStyle | yaml.FoldedStyle
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
 		switch {
@@ -283,5 +283,4 @@ func restyle(n *yaml.Node) *yaml.Node {
 	for _, c := range n.Content {
 		restyle(c)
 	}
-	return n
 }
