@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -119,6 +120,9 @@ func (m *Machine) identify(l *Lab, instance ec2.Instance) {
 	m.instance = instance.ID
 	m.off = func() { l.EC2.GuestShutdown(instance.ID) }
 	m.mu.Unlock()
+	if data, err := base64.StdEncoding.DecodeString(instance.UserData); err == nil && len(data) > 0 {
+		m.guest.SetMetadata("user-data", string(data))
+	}
 	lifecycle := "on-demand"
 	if instance.Lifecycle != "" {
 		lifecycle = instance.Lifecycle

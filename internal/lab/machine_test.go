@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"testing"
 	"time"
@@ -113,6 +114,21 @@ func TestTheGuestKnowsWhatKindOfInstanceItIs(t *testing.T) {
 		if err != nil || items.Body(lifecycle) != want[0] || items.Body(scaling) != want[1] {
 			t.Errorf("machine %d says %+v (%v)", i, items, err)
 		}
+	}
+}
+
+func TestTheGuestRunsItsInstancesUserData(t *testing.T) {
+	described := windows.Server2022()
+	described.RemoveFile(`C:\ProgramData\Amazon\EC2Launch\state\.run-once`)
+	script := base64.StdEncoding.EncodeToString([]byte("<script>echo hello</script>"))
+	l := start(t, lab.Options{Speed: 100, Machines: []lab.MachineOptions{{Windows: &described, Instance: ec2.Instance{UserData: script}}}})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	g := l.Machines()[0].Guest()
+	g.Reboot()
+	waitFor(ctx, t, "the start", func() bool { _, done := g.FirstBoot(); return done })
+	if first, _ := g.FirstBoot(); first.UserDataRuns != 1 || first.SetUp || first.Password != windows.PasswordRandom {
+		t.Errorf("%+v", first)
 	}
 }
 

@@ -1,6 +1,11 @@
 package windows
 
 import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -51,19 +56,53 @@ func (g *Guest) setPlugin(name, state string) {
 	g.disk.place(configSettings, expression.ReplaceAll(n.data, []byte("${1}"+state+"${2}")))
 }
 
-var (
-	xmlComment     = regexp.MustCompile(`(?s)<!--.*?-->`)
-	configSwitches = regexp.MustCompile(`<Switches>([^<]*)</Switches>`)
-)
-
-// property returns a property of BundleConfig.xml's.
-func bundleProperty(text, name string) string {
-	found := regexp.MustCompile(`<Name>` + regexp.QuoteMeta(name) + `</Name>\s*<Value>([^<]*)</Value>`).FindStringSubmatch(text)
-	if found == nil {
-		return ""
-	}
-	return found[1]
+// bundle is EC2Config's BundleConfig.xml: its properties, and the switches that
+// Sysprep is started with.
+type bundle struct {
+	properties map[string]string
+	switches   string
 }
+
+// readBundle reads BundleConfig.xml. Where the element with the switches stands
+// does not matter; without one there is nothing to start Sysprep with.
+func readBundle(data []byte) (bundle, error) {
+	read := bundle{properties: map[string]string{}}
+	decoder := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
+	found := false
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return bundle{}, fmt.Errorf("reading BundleConfig.xml: %w", err)
+		}
+		start, ok := token.(xml.StartElement)
+		if !ok {
+			continue
+		}
+		switch start.Name.Local {
+		case "Property":
+			var property struct{ Name, Value string }
+			if err := decoder.DecodeElement(&property, &start); err != nil {
+				return bundle{}, fmt.Errorf("reading BundleConfig.xml: %w", err)
+			}
+			read.properties[strings.TrimSpace(property.Name)] = property.Value
+		case "Switches":
+			if err := decoder.DecodeElement(&read.switches, &start); err != nil {
+				return bundle{}, fmt.Errorf("reading BundleConfig.xml: %w", err)
+			}
+			found = true
+		}
+	}
+	if !found {
+		return bundle{}, errors.New("reading BundleConfig.xml: there are no switches")
+	}
+	return read, nil
+}
+
+// yes says whether a property is Yes. Any other word means no.
+func (b bundle) yes(name string) bool { return b.properties[name] == "Yes" }
 
 // runEC2Config is Ec2Config.exe -sysprep. It ends before Sysprep does.
 func runEC2Config(p *process) int {
@@ -76,29 +115,31 @@ func runEC2Config(p *process) int {
 		<-p.ctx.Done()
 		return killedCode
 	}
-	bundle := ""
+	var settings bundle
+	var fault error
 	p.do(func(g *Guest) {
-		if n := g.disk.file(configBundle); n != nil {
-			bundle = xmlComment.ReplaceAllString(strings.TrimPrefix(string(n.data), "\ufeff"), "")
-		}
 		g.configLog("SysprepUtils", "Sysprep Start")
-	})
-	switches := configSwitches.FindStringSubmatch(bundle)
-	if switches == nil {
-		p.do(func(g *Guest) { g.configLog("SysprepUtils", "BundleConfig.xml could not be read") })
-		return 1
-	}
-	p.do(func(g *Guest) {
-		if bundleProperty(bundle, "SetPasswordAfterSysprep") == "Yes" {
+		var text []byte
+		if n := g.disk.file(configBundle); n != nil {
+			text = n.data
+		}
+		if settings, fault = readBundle(text); fault != nil {
+			g.configLog("SysprepUtils", fault.Error())
+			return
+		}
+		if settings.yes("SetPasswordAfterSysprep") {
 			g.setPlugin("Ec2SetPassword", "Enabled")
 		}
 		certificate := "Disabled"
-		if bundleProperty(bundle, "SetRDPCertificate") == "Yes" {
+		if settings.yes("SetRDPCertificate") {
 			certificate = "Enabled"
 		}
 		g.setPlugin("Ec2ConfigureRDP", certificate)
 		g.setPlugin("Ec2OutputRDPCert", certificate)
 	})
+	if fault != nil {
+		return 1
+	}
 	worker := p.behind(func(q *process) int {
 		if !q.wait(time.Duration(behaviour.Prepares)) {
 			return killedCode
@@ -111,8 +152,8 @@ func runEC2Config(p *process) int {
 		if behaviour.NeverStartsSysprep {
 			return 0
 		}
-		q.do(func(g *Guest) { g.configLog("SysprepUtils", "Running Sysprep with switches "+switches[1]) })
-		_, _ = q.detach(sysprepFolder+`\sysprep.exe`, `/unattend:"`+configAnswerFile+`" `+switches[1])
+		q.do(func(g *Guest) { g.configLog("SysprepUtils", "Running Sysprep with switches "+settings.switches) })
+		_, _ = q.detach(sysprepFolder+`\sysprep.exe`, `/unattend:"`+configAnswerFile+`" `+settings.switches)
 		return 0
 	})
 	if worker == nil {

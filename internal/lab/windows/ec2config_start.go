@@ -27,11 +27,11 @@ type pluginSettings struct {
 func readPlugins(data []byte) (pluginSettings, error) {
 	var settings pluginSettings
 	if err := xml.Unmarshal(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), &settings); err != nil {
-		return pluginSettings{}, errors.New("Config.xml cannot be parsed") //nolint:staticcheck // A file's name.
+		return pluginSettings{}, errors.New("reading Config.xml: it cannot be parsed")
 	}
 	for _, plugin := range settings.Plugins {
 		if plugin.State != "Enabled" && plugin.State != "Disabled" {
-			return pluginSettings{}, errors.New("Config.xml: the state of " + plugin.Name + " is neither Enabled nor Disabled") //nolint:staticcheck // A file's name.
+			return pluginSettings{}, errors.New("reading Config.xml: the state of " + plugin.Name + " is neither Enabled nor Disabled")
 		}
 	}
 	return settings, nil

@@ -132,10 +132,9 @@ func (s *startup) v1Initialize(keep bool) {
 			}
 		})
 	}
-	specified := ""
 	switch config.AdminPasswordType {
 	case "Specify":
-		specified, _ = config.AdminPassword.(string)
+		specified, _ := config.AdminPassword.(string)
 		config.AdminPassword = ""
 		s.v1Save(config)
 		if classes(specified) < 3 {

@@ -198,7 +198,7 @@ func TestTheFirstBootOfAnInstance(t *testing.T) {
 			change: func(m *Machine) {
 				answering(m, configSettings, "<Name>Ec2EventLog</Name>\n      <State>Disabled", "<Name>Ec2EventLog</Name>\n      <State>True")
 			},
-			want: FirstBoot{Password: PasswordNone, AgentFault: "Config.xml: the state of Ec2EventLog is neither Enabled nor Disabled"},
+			want: FirstBoot{Password: PasswordNone, AgentFault: "reading Config.xml: the state of Ec2EventLog is neither Enabled nor Disabled"},
 		},
 		{
 			name: "a command of the specialize pass sets a password", machine: Server2022,
@@ -257,7 +257,9 @@ func TestScriptsRunAtTheFirstBoot(t *testing.T) {
 		"@echo off", "sc.exe stop WinRM >nul 2>&1", "sc.exe config WinRM start= disabled >nul 2>&1",
 		`reg.exe delete "` + listenerKey + `\*+HTTP" /f >nul 2>&1`, "exit /b 0", "",
 	}, "\r\n")
-	marks := func(name string) string { return "reg add HKLM\\SOFTWARE\\Lab /v " + name + " /d %COMPUTERNAME% /f\r\n" }
+	marks := func(name string) string {
+		return "reg add HKLM\\SOFTWARE\\Lab /v " + name + " /d %COMPUTERNAME% /f\r\n"
+	}
 	for name, test := range map[string]struct {
 		machine func() Machine
 		script  string
