@@ -274,7 +274,7 @@ func (f *EC2LaunchV2) Redacted() []byte {
 func (f *EC2LaunchV2) hidden(part string) string {
 	if f.json != nil {
 		// A value of JSON has an end that can be found.
-		r := &jsonReader{textFile: &textFile{text: part}, line: 1}
+		r := newJSONReader(&textFile{text: part})
 		if v, err := r.value(); err == nil {
 			return `"(hidden)"` + strings.Repeat("\n", strings.Count(part[:v.end], "\n")) + part[v.end:]
 		}

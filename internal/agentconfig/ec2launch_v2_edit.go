@@ -160,10 +160,15 @@ func (t TaskSetting) node() (*yaml.Node, error) {
 	return task, nil
 }
 
+// errNotEditable is the cause when what the YAML library writes would not mean
+// what the file means, as with some rare forms of keys without values.
+var errNotEditable = errors.New("the file cannot be edited without changing other parts of it; edit it by hand")
+
 // Apply carries the settings out. A file that has them already is left as it
 // is, byte for byte; after an edit a file in YAML is written anew with its
-// comments and the order of its keys, indented as AWS does, and one in JSON with
-// its own indentation. After an error the file is as it was before.
+// comments and the order of its keys, indented as AWS does and without empty
+// lines, and one in JSON with its own indentation. After an error the file is as
+// it was before.
 func (f *EC2LaunchV2) Apply(s EC2LaunchV2Settings) error {
 	if errs := s.Validate(); len(errs) > 0 {
 		return fmt.Errorf("%s: %w", f.name, errors.Join(errs...))
@@ -192,7 +197,7 @@ func (f *EC2LaunchV2) Apply(s EC2LaunchV2Settings) error {
 		return fmt.Errorf("%s: the edited file cannot be read: %w", f.name, err)
 	}
 	if !same(written.root, after.root) {
-		return fmt.Errorf("%s: the file cannot be edited without changing other parts of it; edit it by hand", f.name)
+		return fmt.Errorf("%s: %w", f.name, errNotEditable)
 	}
 	written.original, written.edited = f.original, true
 	*f = *written

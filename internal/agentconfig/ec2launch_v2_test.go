@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -142,6 +143,7 @@ var edits = []struct {
 	{"what is not there is removed without an error", compact, EC2LaunchV2Settings{Remove: []TaskRef{{"", "startSsm"}, {"network", "executeScript"}}}},
 	{"stages are made in AWS's order", "version: 1.0\nconfig: []\n", EC2LaunchV2Settings{Tasks: []TaskSetting{{"postReady", "startSsm", ""}, {"boot", "extendRootPartition", ""}, {"network", "somethingNew", "{}"}}}},
 	{"removing and adding moves a task to the end", compact, EC2LaunchV2Settings{Remove: []TaskRef{{"preReady", "setDnsSuffix"}}, Tasks: []TaskSetting{{"preReady", "setDnsSuffix", "suffixes: [a]"}}}},
+	{"values that are missing stay so", "version: 1.0\nconfig:\n- stage: preReady\n  tasks:\n  - task: newTask\n    inputs:\n  - {task: newerTask, inputs: }\n  - task: newestTask\n    inputs: ~\n- stage: boot\n  tasks:\n", EC2LaunchV2Settings{Password: &Password{Mode: Keep}}},
 	{"everything at once", compact, EC2LaunchV2Settings{
 		Remove:   []TaskRef{{"", "setHostName"}},
 		Tasks:    []TaskSetting{{"network", "newTask", "a: 1"}, {"PostReady", "initializevolume", `{"initialize": "devices", "devices": [{"device": "xvdb", "letter": "E"}]}`}},
@@ -302,6 +304,34 @@ func TestWrongSettingsOfTasksAreAllReportedAtOnce(t *testing.T) {
 		t.Errorf("an error shows a secret:\n%s", got.String())
 	}
 	golden(t, "ec2launch-v2-validate.golden", got.String())
+}
+
+func TestNumbersOfAFileInJSONStayAsTheyAreWritten(t *testing.T) {
+	const numbers = `[12345678901234567890, 1e400, 1.50, -0, 0]`
+	text := `{"config": [{"stage": "boot", "tasks": [{"task": "newTask", "inputs": ` + numbers + `}]}]}`
+	f := mustParseV2(t, text)
+	appliesCleanly(t, f, EC2LaunchV2Settings{Tasks: []TaskSetting{{"boot", "extendRootPartition", ""}}})
+	if !strings.Contains(string(f.Bytes()), numbers) {
+		t.Errorf("got %s", f.Bytes())
+	}
+}
+
+// TestAFileAsLargeAsAllowedIsReadInTime holds shapes on which a reader that
+// counts twice takes minutes.
+func TestAFileAsLargeAsAllowedIsReadInTime(t *testing.T) {
+	for _, shape := range []string{"[", "{", "- ", "? ", "a: ", "'", "[a,", "{\"a\":1},", "\"a\" ", "#\n", "- a\n", "%\n"} {
+		for _, begin := range []string{"", "x: ", "{\"x\":["} {
+			start := time.Now()
+			f, err := ParseEC2LaunchV2("f", []byte(begin+strings.Repeat(shape, (maxFile-10)/len(shape))))
+			if err == nil {
+				f.Check()
+				f.Redacted()
+			}
+			if took := time.Since(start); took > 20*time.Second {
+				t.Errorf("%q of %q took %v", begin, shape, took)
+			}
+		}
+	}
 }
 
 func TestSecretsAreFoundAndHidden(t *testing.T) {

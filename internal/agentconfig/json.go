@@ -44,13 +44,18 @@ type jsonReader struct {
 	*textFile
 	at    int
 	depth int
-	// The place of the last value asked for, so that the lines are counted once.
-	placed, line, lineStart int
+	// The offset of the value that began last, and its place, so that every
+	// character is counted once.
+	placed, line, column int
+}
+
+func newJSONReader(f *textFile) *jsonReader {
+	return &jsonReader{textFile: f, line: 1, column: 1}
 }
 
 // readJSON parses the whole text of a file.
 func readJSON(f *textFile) (*jsonValue, error) {
-	r := &jsonReader{textFile: f, line: 1}
+	r := newJSONReader(f)
 	r.space()
 	if r.at == len(r.text) {
 		return nil, f.fail(0, "the file is empty")
@@ -82,12 +87,15 @@ func (r *jsonReader) peek() byte {
 // begin is a value of a kind that begins here.
 func (r *jsonReader) begin(kind jsonKind) *jsonValue {
 	for ; r.placed < r.at; r.placed++ {
-		if r.text[r.placed] == '\n' {
+		switch c := r.text[r.placed]; {
+		case c == '\n':
 			r.line++
-			r.lineStart = r.placed + 1
+			r.column = 1
+		case utf8.RuneStart(c):
+			r.column++
 		}
 	}
-	return &jsonValue{kind: kind, start: r.at, line: r.line, column: utf8.RuneCountInString(r.text[r.lineStart:r.at]) + 1}
+	return &jsonValue{kind: kind, start: r.at, line: r.line, column: r.column}
 }
 
 // unexpected says what stands where something else is wanted.

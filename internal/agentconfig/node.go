@@ -113,8 +113,12 @@ func (s jsonStyle) write(b *strings.Builder, n *yaml.Node, depth int) {
 	b.WriteString(shut)
 }
 
-// scalarJSON writes a scalar, which may come from YAML, as JSON.
+// scalarJSON writes a scalar, which may come from YAML, as JSON. A number that
+// JSON can write so stays as it is written.
 func scalarJSON(n *yaml.Node) string {
+	if tag := n.ShortTag(); (tag == "!!int" || tag == "!!float") && isJSONNumber(n.Value) {
+		return n.Value
+	}
 	switch v := plain(n).(type) {
 	case nil:
 		return "null"
@@ -123,16 +127,17 @@ func scalarJSON(n *yaml.Node) string {
 	case int:
 		return strconv.Itoa(v)
 	case float64:
-		if r := (&jsonReader{textFile: &textFile{text: n.Value}, line: 1}); n.Value != "" {
-			if _, err := r.number(); err == nil && r.at == len(n.Value) {
-				return n.Value
-			}
-		}
 		if !math.IsInf(v, 0) && !math.IsNaN(v) {
 			return strconv.FormatFloat(v, 'g', -1, 64)
 		}
 	}
 	return quoteJSON(n.Value)
+}
+
+func isJSONNumber(s string) bool {
+	r := newJSONReader(&textFile{text: s})
+	_, err := r.number()
+	return err == nil && r.at == len(s)
 }
 
 // plain is a tree as maps, slices, texts, whole numbers, floats, truth values
@@ -241,11 +246,15 @@ func empty(n *yaml.Node) bool {
 
 // same holds when two trees mean the same, keys in the same order.
 func same(a, b *yaml.Node) bool {
-	if a == nil || b == nil {
+	switch {
+	case a == nil || b == nil:
 		return a == b
-	}
-	if a.Kind != b.Kind || a.Kind == yaml.ScalarNode && (a.Value != b.Value || a.ShortTag() != b.ShortTag()) {
+	case a.Kind != b.Kind:
 		return false
+	case a.Kind == yaml.ScalarNode && empty(a):
+		return empty(b)
+	case a.Kind == yaml.ScalarNode:
+		return a.Value == b.Value && a.ShortTag() == b.ShortTag()
 	}
 	return slices.EqualFunc(a.Content, b.Content, same)
 }

@@ -146,6 +146,7 @@ func (f *textFile) writeYAML(doc *yaml.Node) (string, error) {
 	if strings.HasPrefix(strings.ReplaceAll(f.text, "\r\n", "\n"), "---\n") {
 		b.WriteString("---\n")
 	}
+	spellNulls(doc, false)
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	if compactLists(doc) {
@@ -158,6 +159,18 @@ func (f *textFile) writeYAML(doc *yaml.Node) (string, error) {
 		return "", fmt.Errorf("writing the YAML: %w", err)
 	}
 	return strings.ReplaceAll(b.String(), "\n", f.lineEnd()), nil
+}
+
+// spellNulls writes out what is left empty between braces or brackets, for which
+// the library would write an empty text.
+func spellNulls(n *yaml.Node, flow bool) {
+	flow = flow || n.Style&yaml.FlowStyle != 0
+	if flow && n.Kind == yaml.ScalarNode && n.Value == "" && empty(n) {
+		n.Value = "null"
+	}
+	for _, c := range n.Content {
+		spellNulls(c, flow)
+	}
 }
 
 // compactLists holds when the first list under a key begins in the key's own
