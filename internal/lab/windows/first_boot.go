@@ -197,7 +197,7 @@ func (s *startup) finish() (listens, up bool) {
 		if !administrator.Disabled && administrator.Password != "" {
 			result.password = hash([]byte(administrator.Password))
 		}
-		g.first = &result
+		g.first, g.starting = &result, false
 		g.reachable = listens
 	})
 	return listens, up

@@ -115,6 +115,14 @@ func TestTheFirstBootOfAnInstance(t *testing.T) {
 			want: FirstBoot{Password: PasswordNone},
 		},
 		{
+			name: "an account that is only made active has no password and ends up disabled", machine: Server2022,
+			change: func(m *Machine) {
+				answering(m, v2Config, "type: random", "type: doNothing")
+				answering(m, v2AnswerFile, v2Randomize.FindString(m.Files[v2AnswerFile].Text), "<Path>cmd.exe /c echo nothing</Path>")
+			},
+			want: FirstBoot{Password: PasswordNone},
+		},
+		{
 			name: "EC2Launch v2 with a static password", machine: Server2022,
 			change: func(m *Machine) { answering(m, v2Config, "type: random", "type: static\n            data: "+secret) },
 			want:   FirstBoot{Password: PasswordSpecified, PasswordShown: true}, is: secret,
@@ -505,6 +513,71 @@ func TestPowerGoesInTheMiddleOfTheFirstBoot(t *testing.T) {
 		<-timer.C
 		if _, done := b.FirstBoot(); done || b.ImageState() == stateComplete || len(b.Processes()) > 0 {
 			t.Errorf("it went on: image state %s, processes %q", b.ImageState(), b.Processes())
+		}
+	})
+}
+
+func TestWinRMIsStoppedAndStarted(t *testing.T) {
+	bubble(t, Server2022(), func(t *testing.T, b *bench) {
+		b.shell("sc.exe stop WinRM")
+		if b.Reachable() || b.Service("WinRM").State != "Stopped" {
+			t.Error("WinRM still answers")
+		}
+		b.MendNetwork()
+		if b.Reachable() {
+			t.Error("the network brought a stopped service back")
+		}
+		if _, _, code := b.shell("net start WinRM"); code != 0 || !b.Reachable() {
+			t.Errorf("starting it ended with %d", code)
+		}
+		b.shell("sc.exe config WinRM start= disabled")
+		b.shell("net stop WinRM")
+		if _, _, code := b.shell("net start WinRM"); code != 1058 {
+			t.Errorf("starting a disabled service ended with %d", code)
+		}
+		if got := b.happened(); got != "shells dropped, network off, network up, shells dropped, network off" {
+			t.Errorf("happened: %s", got)
+		}
+		if first := b.startAgain(); first.WinRMListens || b.Reachable() {
+			t.Error("a disabled service answers after a start")
+		}
+	})
+}
+
+func TestAccountsAreChangedByNetUser(t *testing.T) {
+	bubble(t, Server2022(), func(t *testing.T, b *bench) {
+		for _, step := range []struct {
+			line string
+			code int
+		}{
+			{"net user Administrator weak", 2},
+			{"net user Administrator " + secret, 0},
+			{"net user nobody " + secret, 2},
+			{"net user builder " + secret + " /add", 0},
+			{"net user builder " + secret + " /add", 2},
+			{"net user builder /active:no", 0},
+			{"net localgroup Administrators builder /add", 0},
+		} {
+			if _, _, code := b.shell(step.line); code != step.code {
+				t.Errorf("%s ended with %d, want %d", step.line, code, step.code)
+			}
+		}
+		if got, _ := b.Password("Administrator"); got != secret {
+			t.Error("the password was not set")
+		}
+		if _, ok := b.Password("builder"); ok {
+			t.Error("a disabled account may log on")
+		}
+		b.shell("net user builder /active:yes")
+		if got, _ := b.Password("builder"); got != secret {
+			t.Error("an enabled account may not log on")
+		}
+		b.shell("net user builder /delete")
+		if _, ok := b.Password("builder"); ok {
+			t.Error("a deleted account may log on")
+		}
+		if strings.Contains(strings.Join(b.Notes(), " "), secret) {
+			t.Error("a note holds a password")
 		}
 	})
 }

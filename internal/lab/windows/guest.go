@@ -77,6 +77,8 @@ type Guest struct {
 	origin string
 	// invented counts what was made up.
 	invented int
+	// starting says that the machine has been switched on and is not ready yet.
+	starting bool
 	// first is what the latest start came to, nil until it has.
 	first *FirstBoot
 }

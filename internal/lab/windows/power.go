@@ -50,6 +50,7 @@ func (g *Guest) PowerOn() {
 		return
 	}
 	b := g.switchOn(g.nowLocked())
+	g.starting = true
 	g.background(b, func() { g.bootUp(b) })
 }
 

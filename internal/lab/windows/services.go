@@ -85,7 +85,7 @@ func (p *process) switchService(name string, on bool) (code int) {
 				}
 				g.services[known] = service
 			}
-			if code == 0 && known == "WinRM" && g.reachable != on && g.first != nil {
+			if code == 0 && known == "WinRM" && g.reachable != on && !g.starting {
 				g.reachable = on
 				network = NetworkOff
 				if on {

@@ -239,9 +239,9 @@ func (s *startup) oobe(components []answerComponent) {
 				g.note("oobeSystem: FirstLogonCommands wait for somebody who logs on")
 			}
 		}
-		// A password that nobody was told is none: the account stays disabled
-		// until the agent sets one. Source: AWS, EC2Launch v2 settings, DoNothing.
-		if g.origin == passwordScrambled {
+		// A password that nobody was told is none: the account is disabled until
+		// the agent sets one. Source: AWS, EC2Launch v2 settings, DoNothing.
+		if g.origin == passwordScrambled || g.origin == PasswordNone {
 			name, account := g.administrator()
 			account.Password, account.Disabled = "", true
 			g.accounts[name] = account
