@@ -50,3 +50,32 @@ func TestABuildWithoutSysprep(t *testing.T) {
 		})
 	}
 }
+
+// An agent that is still setting the instance up is waited for, with a limit.
+func TestABuildWaitsForTheAgent(t *testing.T) {
+	busy := func(seconds int) func(*lab.Options) {
+		return func(o *lab.Options) {
+			o.Machines[0].Windows.Network.KeepPassword = true
+			o.Machines[0].Windows.Services["Amazon EC2Launch"] = windows.Service{
+				State: "Running", StartMode: "Auto", Process: "EC2LaunchService", StopsAfter: windows.Seconds(seconds),
+			}
+		}
+	}
+	t.Run("until it has ended", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, busy(900))
+		r := b.build(example(t, "full-job.pkr.hcl"), nil)
+		b.wantOneAMI(r, "seen")
+		if !strings.Contains(r.output, "Waiting for EC2Launch v2, for 10m0s at most") || !strings.Contains(r.output, "EC2Launch v2 has ended its work") {
+			t.Errorf("the wait was not told:\n%s", r.output)
+		}
+	})
+	t.Run("until the limit", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, busy(0))
+		before := b.guest().Fingerprint()
+		r := b.build(b.edited("full-job.pkr.hcl", script, `agent_timeout = "2s"`), nil)
+		b.wantFailure(r, "ES-109", "it has not ended within 2s (agent_timeout)", "user data is still running")
+		b.wantUnchanged(before, r)
+	})
+}

@@ -187,6 +187,16 @@ func Survey(ctx context.Context, g *guest.Guest, options Options) (*Facts, []Fin
 	return facts, findings, nil
 }
 
+// AgentBusy asks the guest again whether its launch agent is still at work. The
+// facts are those of a survey.
+func AgentBusy(ctx context.Context, g *guest.Guest, facts *Facts) (bool, error) {
+	asks, judge := agentService()
+	if err := g.Ask(ctx, asks...); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(judge(facts), func(f Finding) bool { return f.Busy }), nil
+}
+
 // Stops returns the findings that end the build.
 func Stops(findings []Finding) []Finding {
 	var stops []Finding

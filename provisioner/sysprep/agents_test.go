@@ -332,7 +332,7 @@ func TestFilesOfTheUsersGoWhereTheAgentKeepsItsOwn(t *testing.T) {
 // At its end InitializeInstance.ps1 disables the task that the image needs.
 func TestAGuestThatEC2LaunchV1IsStillSettingUp(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, windowsOf(runs(windows.Server2019, func(m *windows.Machine) { m.MetadataOff = true })))
+	b := newBench(t, windowsOf(runs(windows.Server2019, func(m *windows.Machine) { m.MetadataOff = true }))).with(map[string]any{"agent_timeout": "1s"})
 	if b.guest().Execute("powershell.exe", "-File "+v1Data+`\Scripts\InitializeInstance.ps1`) == 0 {
 		t.Fatal("the script does not start")
 	}

@@ -75,6 +75,7 @@ func (r *run) seal(ctx context.Context) error {
 	}
 	for _, step := range []func(context.Context) error{
 		r.connect,
+		r.awaitAgent,
 		r.preflight,
 		r.checkEC2,
 		r.prepareAgent,

@@ -138,7 +138,8 @@ func TestABuildEndsBeforeAnythingIsChanged(t *testing.T) {
 			name: "an agent at work", machine: windowsOf(func(m *windows.Machine) {
 				m.Services["Amazon EC2Launch"] = windows.Service{State: "Running", StartMode: "Auto", Process: "EC2LaunchService"}
 			}),
-			code: "ES-109", phrases: []string{"still at work", "user data"},
+			change: func(b *bench) { b.with(map[string]any{"agent_timeout": "1s"}) },
+			code:   "ES-109", phrases: []string{"still at work", "user data", "agent_timeout"},
 		},
 		{
 			name: "a pending reboot", machine: windowsOf(func(m *windows.Machine) {
