@@ -78,6 +78,7 @@ func (r *run) seal(ctx context.Context) error {
 		r.awaitAgent,
 		r.preflight,
 		r.checkEC2,
+		r.checkSchedules,
 		r.prepareAgent,
 		r.prepareFiles,
 		r.plan,
