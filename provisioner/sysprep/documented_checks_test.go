@@ -10,6 +10,7 @@ import (
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/answerfile"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/ec2"
 )
 
@@ -155,8 +156,8 @@ func imageRefusesRDP(t *testing.T, s *sealing) {
 	if was := s.before[strings.ToLower("value "+denyKey+"!fDenyTSConnections")]; !strings.Contains(was, `0`) {
 		t.Errorf("fDenyTSConnections was %s before", was)
 	}
-	if got := s.guest().Registry(denyKey, "fDenyTSConnections"); !got.Exists || got.Text != "1" {
-		t.Errorf("fDenyTSConnections is %q in the image, there: %t", got.Text, got.Exists)
+	if got := s.guest().Registry(denyKey, "fDenyTSConnections"); got.Kind != guest.KindDWord || got.Text != "1" {
+		t.Errorf("fDenyTSConnections in the image is %q of the kind %q", got.Text, got.Kind)
 	}
 }
 

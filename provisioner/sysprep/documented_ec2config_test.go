@@ -269,10 +269,7 @@ func documentedForEC2Config() []documentedGuest {
 		{
 			name: "EC2Config with a password", windows: windows.Server2012R2, answer: configAnswer,
 			options: map[string]any{"answer_file": map[string]any{"administrator_password": instancePassword}},
-			change: func(m *windows.Machine) {
-				const yes = "<Name>SetPasswordAfterSysprep</Name>\n    <Value>Yes</Value>"
-				m.SetFile(bundleConfig, strings.Replace(m.Files[bundleConfig].Text, yes, strings.Replace(yes, "Yes", "No", 1), 1))
-			},
+			change:  setsNoPassword,
 			rows: []documented{
 				{
 					name: "the password lies in the answer file", in: both, quote: "Specify: The password is stored in the Sysprep answer file in unencrypted form (clear text).",
@@ -305,5 +302,30 @@ func documentedForEC2Config() []documentedGuest {
 				},
 			},
 		},
+		{
+			name: "EC2Config that keeps the password", windows: windows.Server2012R2, answer: configAnswer,
+			options: map[string]any{"answer_file": map[string]any{"administrator_password": instancePassword}},
+			change: func(m *windows.Machine) {
+				setsNoPassword(m)
+				m.SetPassword(instancePassword)
+			},
+			rows: []documented{
+				{
+					name: "the password stays", in: both, quote: "Keep Existing: The existing password for the Administrator account doesn't change when Sysprep is run or EC2Config is restarted.",
+					deviates: "command 2 of the shipped answer file scrambles it, whatever the dialog says; it stays where the answer file gives it again",
+					booted: func(t *testing.T, s *sealing) {
+						administratorHas(s.machine.Password())(t, s)
+						s.boot()
+						administratorHas(s.machine.Password())(t, s)
+					},
+				},
+			},
+		},
 	}
+}
+
+// setsNoPassword has EC2Config leave the administrator's password alone.
+func setsNoPassword(m *windows.Machine) {
+	const yes = "<Name>SetPasswordAfterSysprep</Name>\n    <Value>Yes</Value>"
+	m.SetFile(bundleConfig, strings.Replace(m.Files[bundleConfig].Text, yes, strings.Replace(yes, "Yes", "No", 1), 1))
 }
