@@ -2,7 +2,6 @@ package sysprep
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
@@ -26,14 +25,7 @@ func (s *sealing) boot() {
 // consoleSays wants these phrases on the instance's console, in this order.
 func consoleSays(phrases ...string) func(*testing.T, *sealing) {
 	return func(t *testing.T, s *sealing) {
-		rest := s.console
-		for _, phrase := range phrases {
-			_, after, found := strings.Cut(rest, phrase)
-			if !found {
-				t.Fatalf("%q is not in its place on the console:\n%s", phrase, s.console)
-			}
-			rest = after
-		}
+		inOrder(t, "the console's text", s.console, phrases)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/ec2"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
 )
 
 // The passes and components that the agents' answer files have.
@@ -107,6 +108,20 @@ func sealerRuns(lines ...string) func(*testing.T, *sealing) {
 	}
 }
 
+// agentRunsWithoutSysprep wants an agent to run these arguments for a shutdown
+// without Sysprep.
+func agentRunsWithoutSysprep(agent launchagent.Agent, arguments ...string) func(*testing.T, *sealing) {
+	return func(t *testing.T, _ *sealing) {
+		var got []string
+		for _, one := range agent.Commands(launchagent.Order{Action: launchagent.ActionShutdown}) {
+			got = append(got, one.Arguments)
+		}
+		if !slices.Equal(got, arguments) {
+			t.Errorf("%s runs %q, wanted %q", agent.Title(), got, arguments)
+		}
+	}
+}
+
 // sysprepRanAs wants sysprep.exe to have run by this command line. The documents have a
 // space between /unattend: and the file, with which sysprep.exe would not find it.
 func sysprepRanAs(line string) func(*testing.T, *sealing) {
@@ -126,6 +141,27 @@ func fileSays(path, line string) func(*testing.T, *sealing) {
 		if data, ok := s.guest().File(path); !ok || strings.TrimSpace(string(data)) != line {
 			t.Errorf("%s, there: %t, says %q, wanted %q", path, ok, data, line)
 		}
+	}
+}
+
+// fileTells wants a file to hold these phrases, in this order.
+func fileTells(path string, phrases ...string) func(*testing.T, *sealing) {
+	return func(t *testing.T, s *sealing) {
+		data, _ := s.guest().File(path)
+		inOrder(t, path, string(data), phrases)
+	}
+}
+
+// inOrder wants phrases in a text, one after the other.
+func inOrder(t *testing.T, what, text string, phrases []string) {
+	t.Helper()
+	rest := text
+	for _, phrase := range phrases {
+		_, after, found := strings.Cut(rest, phrase)
+		if !found {
+			t.Fatalf("%q is not in its place in %s:\n%s", phrase, what, text)
+		}
+		rest = after
 	}
 }
 

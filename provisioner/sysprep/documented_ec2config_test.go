@@ -1,20 +1,24 @@
 package sysprep
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/agentconfig"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/answerfile"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
 )
 
 const (
-	configExe    = configFolder + `\Ec2Config.exe`
-	configAnswer = configFolder + `\sysprep2008.xml`
-	configBefore = configFolder + `\Scripts\BeforeSysprep.cmd`
-	configPhase  = configFolder + `\Scripts\SysprepSpecializePhase.cmd`
+	configExe      = configFolder + `\Ec2Config.exe`
+	configAnswer   = configFolder + `\sysprep2008.xml`
+	configBefore   = configFolder + `\Scripts\BeforeSysprep.cmd`
+	configSettings = configFolder + `\Settings\Config.xml`
+	configPhase    = configFolder + `\Scripts\SysprepSpecializePhase.cmd`
 
 	configSysprep = `sysprep.exe /unattend: "C:\Program Files\Amazon\Ec2ConfigService\sysprep2008.xml" /oobe /generalize /shutdown`
 	postSysprep   = `call "C:\Program Files\Amazon\Ec2ConfigService\Scripts\PostSysprep.cmd"`
@@ -147,9 +151,21 @@ func documentedForEC2Config() []documentedGuest {
 					sealed: catalogueExplains("EC2ConfigMonitorState: 0 Windows is being configured. SysprepState=IMAGE_STATE_UNDEPLOYABLE", "ES-352"),
 				},
 				{
-					name: "the console says when Sysprep is done, and when Windows is ready", in: both, quote: "Windows sysprep configuration complete.",
-					deviates: "the message that the documents call Windows is ready is Windows is Ready to use",
+					name: "the console says when Sysprep is done", in: both, quote: "Windows sysprep configuration complete.",
+					booted: consoleSays("SysprepState=IMAGE_STATE_UNDEPLOYABLE", "Windows sysprep configuration complete."),
+				},
+				{
+					name: "the console says when Windows is ready", in: both, quote: "After it is finished, sends a “Windows is ready” message to the instance system logs.",
+					deviates: "the message is Windows is Ready to use",
 					booted:   consoleSays("Windows sysprep configuration complete.", "Windows is Ready to use"),
+				},
+				{
+					name: "without Sysprep nothing is run", in: both, quote: "select Shutdown with Sysprep or Shutdown without Sysprep. EC2Config edits the settings files based on the password option that you selected.",
+					sealed: agentRunsWithoutSysprep(launchagent.EC2Config{}),
+				},
+				{
+					name: "the settings files are correct", in: both, quote: `you must be very careful that the XML file options specified in the Ec2ConfigService\Settings folder are correct`,
+					sealed: settingsAreChecked,
 				},
 				{
 					name: "the enabled plug-ins run", in: both, quote: "Reads the content of the config.xml file and lists all enabled plug-ins.",
@@ -224,6 +240,11 @@ func documentedForEC2Config() []documentedGuest {
 		{
 			name: "EC2Config that shuts the guest down", windows: windows.Server2012, answer: configAnswer,
 			options: map[string]any{"shutdown": "agent"},
+			change: func(m *windows.Machine) {
+				m.Metadata["user-data"] = "<script>" + writes("UserData") + "</script>"
+				const off = "<Name>Ec2HandleUserData</Name>\n      <State>Disabled</State>"
+				m.SetFile(configSettings, strings.Replace(m.Files[configSettings].Text, off, strings.Replace(off, "Disabled", "Enabled", 1), 1))
+			},
 			rows: []documented{
 				{
 					name: "the agent runs as it is", in: both, quote: "You'll notice that EC2Config runs Sysprep. Next, you are logged off the instance, and the instance is shut down.",
@@ -233,6 +254,12 @@ func documentedForEC2Config() []documentedGuest {
 					name: "Sysprep shuts the guest down", in: both, quote: configSysprep,
 					deviates: "no space before the file",
 					sealed:   sysprepRanAs(configSysprep),
+				},
+				{
+					name: "user data runs where its plug-in is enabled", in: only, quote: "Runs all “After Windows is ready” plug-ins at the same time. + AWS CloudWatch logs + UserData",
+					deviates: "Config.xml calls the plug-in Ec2HandleUserData",
+					sealed:   allOf(pluginIs("Ec2HandleUserData", "Enabled"), hasNoValue("UserData")),
+					booted:   hasValue("UserData"),
 				},
 			},
 		},
@@ -328,4 +355,39 @@ func documentedForEC2Config() []documentedGuest {
 func setsNoPassword(m *windows.Machine) {
 	const yes = "<Name>SetPasswordAfterSysprep</Name>\n    <Value>Yes</Value>"
 	m.SetFile(bundleConfig, strings.Replace(m.Files[bundleConfig].Text, yes, strings.Replace(yes, "Yes", "No", 1), 1))
+}
+
+// settingsAreChecked wants nothing to be wrong with EC2Config's two files in the
+// image, and a word that it does not know to be found.
+func settingsAreChecked(t *testing.T, s *sealing) {
+	faults := func(from, to string) (n int) {
+		bundle, _ := s.guest().File(bundleConfig)
+		plugins, _ := s.guest().File(configSettings)
+		b, err := agentconfig.ParseBundleConfig(bundleConfig, bytes.Replace(bundle, []byte(from), []byte(to), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := agentconfig.ParseEC2Config(configSettings, bytes.Replace(plugins, []byte(from), []byte(to), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range slices.Concat(b.Check(), p.Check()) {
+			if f.Severity == finding.Error {
+				n++
+			}
+		}
+		return n
+	}
+	for _, test := range []struct {
+		from, to string
+		faults   int
+	}{
+		{"", "", 0},
+		{"<Value>Yes</Value>", "<Value>Enabled</Value>", 1},
+		{"<State>Enabled</State>", "<State>Yes</State>", 1},
+	} {
+		if got := faults(test.from, test.to); got != test.faults {
+			t.Errorf("with %q for %q the checks find %d faults, wanted %d", test.to, test.from, got, test.faults)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
 )
 
 const (
@@ -87,6 +88,11 @@ func documentedForV1() []documentedGuest {
 				{
 					name: "the instance stops", in: only, quote: "the instance state changes from running to stopping, and then to stopped. At this point, it is safe to create an AMI from this instance.",
 					sealed: instanceStops,
+				},
+				{
+					name: "without Sysprep the initialization is scheduled too", in: only, quote: "This sets the EC2 Launch Initialize tasks to run at the next boot, which will set routes based on the subnet for the instance.",
+					sealed: agentRunsWithoutSysprep(launchagent.EC2LaunchV1{},
+						`-NoProfile -NonInteractive -ExecutionPolicy Bypass -File "%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -Schedule`),
 				},
 				{
 					name: "the instance lets remote desktop in", in: only, quote: "automate and secure the image-preparation process on your AMI",

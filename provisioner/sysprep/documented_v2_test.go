@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
 )
 
 // What the guide says of EC2Launch v2, and where the files are.
@@ -140,14 +141,32 @@ func documentedForV2() []documentedGuest {
 					booted:   administratorGets(windows.PasswordRandom, true),
 				},
 				{
-					name: "the console says when Sysprep is done, and when Windows is ready", in: only, quote: "Windows sysprep configuration complete.",
-					deviates: "the message that the guide calls Windows is ready is Windows is Ready to use",
+					name: "the console says when Sysprep is done", in: only, quote: "Windows sysprep configuration complete.",
+					booted: consoleSays("SysprepState=IMAGE_STATE_UNDEPLOYABLE", "Windows sysprep configuration complete."),
+				},
+				{
+					name: "the tasks of agent-config.yml run", in: only, quote: "Reads the content of the agent-config.yml file and runs configured tasks.",
+					sealed: allOf(filesIn(agentFolder+`\config`, "agent-config.yml"), fileUnchanged(agentFolder+`\config\agent-config.yml`)),
+					booted: agentDoes("boot/extendRootPartition", "preReady/activateWindows", "preReady/setDnsSuffix", "preReady/setAdminAccount", "preReady/setWallpaper", "postReady/startSsm"),
+				},
+				{
+					name: "the stage preReady comes first", in: only, quote: "Executes all tasks in the preReady stage.",
+					booted: fileTells(agentFolder+`\log\agent.log`, "Stage: preReady completed.", "Stage: postReady completed."),
+				},
+				{
+					name: "the console says when Windows is ready", in: only, quote: "After it is finished, sends a Windows is ready message to the instance system logs.",
+					deviates: "the message is Windows is Ready to use",
 					booted:   consoleSays("Windows sysprep configuration complete.", "Windows is Ready to use"),
 				},
 				{
-					name: "the tasks of agent-config.yml run, those of preReady first", in: only, quote: "Reads the content of the agent-config.yml file and runs configured tasks.",
-					sealed: allOf(filesIn(agentFolder+`\config`, "agent-config.yml"), fileUnchanged(agentFolder+`\config\agent-config.yml`)),
-					booted: agentDoes("boot/extendRootPartition", "preReady/activateWindows", "preReady/setDnsSuffix", "preReady/setAdminAccount", "preReady/setWallpaper", "postReady/startSsm"),
+					name: "the stage postReady comes last", in: only, quote: "Executes all tasks in the PostReady stage.",
+					deviates: "the stage is called postReady",
+					booted:   fileTells(agentFolder+`\log\agent.log`, "Stage: postReady completed.", "EC2Launch stopped"),
+				},
+				{
+					name: "without Sysprep the agent begins anew", in: only, quote: "Select Shutdown with Sysprep or Shutdown without Sysprep.",
+					deviates: "the guide does not say what the second one runs; reset is what lets an instance have its password and its user data",
+					sealed:   agentRunsWithoutSysprep(launchagent.EC2LaunchV2{}, "validate", "reset"),
 				},
 			},
 		},
