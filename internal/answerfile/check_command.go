@@ -99,8 +99,10 @@ var (
 	passwordScramble = regexp.MustCompile(`(?i)(\bRandomize-LocalAdminPassword\.ps1\b|\bEC2Launch\.exe"?\s+internal\s+randomize-password\b|\bScramblePassword\.exe\b)`)
 	// accountStep finds the step that activates the account for good.
 	accountStep = regexp.MustCompile(`(?i)\bnet1?(\.exe)?"?\s+user\s+\S+.*\s/ACTIVE:YES\b`)
-	// rdpStep finds the agents' scripts, and any command, that let RDP in again.
-	rdpStep = regexp.MustCompile(`(?i)(\bSysprepSpecialize(Phase)?\.cmd\b|\bfDenyTSConnections\b.*/d\s+"?0\b)`)
+	// rdpScript finds the agents' scripts that let RDP in again, rdpCommand a
+	// command that does.
+	rdpScript  = regexp.MustCompile(`(?i)\bSysprepSpecialize(Phase)?\.cmd\b`)
+	rdpCommand = regexp.MustCompile(`(?i)\bfDenyTSConnections\b.*/d\s+"?0\b`)
 )
 
 // checkAdministrator looks for commands that name the built-in Administrator
@@ -158,10 +160,17 @@ func (f *File) emptyFirstCommand() []*xmltext.Element {
 	return nil
 }
 
-// opensRDP says whether specialize lets RDP in again, by component or command.
-func (f *File) opensRDP() bool {
+// OpensRDP says whether specialize lets remote desktop in again: itself, by a
+// component or a command of its own, or by calling the agent's script, which
+// then has to have the line that does.
+func (f *File) OpensRDP() (itself, byScript bool) {
 	v, ok := f.Lookup("specialize", localSession, "fDenyTSConnections")
-	return ok && isFalse(v) || f.hasCommand(rdpStep)
+	return ok && isFalse(v) || f.hasCommand(rdpCommand), f.hasCommand(rdpScript)
+}
+
+func (f *File) opensRDP() bool {
+	itself, byScript := f.OpensRDP()
+	return itself || byScript
 }
 
 // checkLost compares with the agent's own file. The agents' BeforeSysprep.cmd
@@ -175,7 +184,7 @@ func (c *checker) checkLost() {
 	if shipped.opensRDP() && !c.opensRDP() {
 		c.addMissing(finding.Warning, "rdp-lost", "add fDenyTSConnections=false for "+localSession+" to specialize, or call the agent's specialize script", "the agent's own file opens RDP again in specialize and this one does not; BeforeSysprep.cmd has closed it, so nobody will reach a clone by RDP")
 	}
-	if _, has := c.Lookup("oobeSystem", shellSetup, "UserAccounts", "AdministratorPassword", "Value"); has {
+	if c.SetsAdministratorPassword() {
 		return
 	}
 	if shipped.scrambles() && !c.scrambles() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/xmltext"
@@ -42,7 +43,7 @@ func (f *File) apply(s Settings) error {
 		}
 	}
 	if s.AdministratorPassword != nil {
-		if err := f.setAdministratorPassword(*s.AdministratorPassword); err != nil {
+		if err := f.setAdministratorPassword(*s.AdministratorPassword, s.PlainTextPassword); err != nil {
 			return fmt.Errorf("setting administrator_password: %w", err)
 		}
 	}
@@ -133,13 +134,25 @@ func (f *File) find(p place) (*xmltext.Element, error) {
 	return e, nil
 }
 
-// setAdministratorPassword writes the password encoded, with PlainText=false.
-func (f *File) setAdministratorPassword(password string) error {
+// setAdministratorPassword writes the password encoded, with PlainText=false, or
+// as it is.
+func (f *File) setAdministratorPassword(password string, plain bool) error {
 	place := func(local string) place {
 		return place{pass: "oobeSystem", component: shellSetup, path: []string{"UserAccounts", administratorSuffix, local}}
 	}
-	if err := f.set(place("Value"), encodePassword(password, administratorSuffix)); err != nil {
+	value := encodePassword(password, administratorSuffix)
+	if plain {
+		value = password
+	}
+	if err := f.set(place("Value"), value); err != nil {
 		return err
 	}
-	return f.set(place("PlainText"), "false")
+	return f.set(place("PlainText"), strconv.FormatBool(plain))
+}
+
+// SetsAdministratorPassword says whether Windows Setup gives the built-in
+// Administrator a password at its end.
+func (f *File) SetsAdministratorPassword() bool {
+	value, has := f.Lookup("oobeSystem", shellSetup, "UserAccounts", administratorSuffix, "Value")
+	return has && value != ""
 }

@@ -333,3 +333,40 @@ func TestValueAndOptionsKnowTheSameNames(t *testing.T) {
 		t.Error("a list was read as a value")
 	}
 }
+
+func TestAPasswordIsWrittenAsItIsForEC2Config(t *testing.T) {
+	f := shippedFile(t, "ec2config.xml")
+	if f.SetsAdministratorPassword() {
+		t.Error("the agent's own file is said to set a password")
+	}
+	s := Settings{AdministratorPassword: ptr(`a & b <c> "D1"`), PlainTextPassword: true}
+	if err := f.Apply(s); err != nil {
+		t.Fatal(err)
+	}
+	again := mustParse(t, f.Text())
+	value, _ := again.Lookup("oobeSystem", shellSetup, "UserAccounts", "AdministratorPassword", "Value")
+	plain, _ := again.Lookup("oobeSystem", shellSetup, "UserAccounts", "AdministratorPassword", "PlainText")
+	if value != *s.AdministratorPassword || plain != "true" || !again.SetsAdministratorPassword() || !again.HoldsSecret() {
+		t.Errorf("the password reads back as %q, PlainText %s", value, plain)
+	}
+	s.PlainTextPassword = false
+	if err := again.Apply(s); err != nil {
+		t.Fatal(err)
+	}
+	if value, _ := again.Lookup("oobeSystem", shellSetup, "UserAccounts", "AdministratorPassword", "Value"); value == *s.AdministratorPassword {
+		t.Error("the password stays as it is although it is to be encoded")
+	}
+}
+
+func TestWhoOpensRemoteDesktopAgain(t *testing.T) {
+	for name, want := range map[string][2]bool{
+		"ec2launch-v2.xml": {true, false},
+		"ec2launch-v1.xml": {true, true},
+		"ec2config.xml":    {false, true},
+	} {
+		itself, byScript := shippedFile(t, name).OpensRDP()
+		if got := [2]bool{itself, byScript}; got != want {
+			t.Errorf("%s: itself, by script = %v, want %v", name, got, want)
+		}
+	}
+}

@@ -48,6 +48,9 @@ type Settings struct {
 	// text; it is written encoded, which hides it from a glance and from nobody
 	// else (oobeSystem). It is a secret.
 	AdministratorPassword *string
+	// PlainTextPassword writes AdministratorPassword as it is, with PlainText=true,
+	// as EC2Config does, which removes it again when its service starts.
+	PlainTextPassword bool
 	// RunSynchronous are commands to add to specialize.
 	RunSynchronous []Command
 }
