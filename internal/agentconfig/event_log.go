@@ -119,7 +119,7 @@ func ValidateEvents(events []Event) []error {
 	var errs []error
 	seen := map[Event]int{}
 	for i, e := range events {
-		at := fmt.Sprintf("event[%d]", i)
+		at := fmt.Sprintf("event_log[%d]", i)
 		if strings.TrimSpace(e.Log) == "" {
 			errs = append(errs, fmt.Errorf("%s.log: the name of an event log is missing, such as System", at))
 		}
@@ -136,7 +136,7 @@ func ValidateEvents(events []Event) []error {
 		}
 		key := Event{Log: strings.ToUpper(e.Log), Source: strings.ToUpper(e.Source), Level: strings.ToUpper(e.Level)}
 		if first, twice := seen[key]; twice {
-			errs = append(errs, fmt.Errorf("%s: the same events are shown by event[%d] already", at, first))
+			errs = append(errs, fmt.Errorf("%s: the same events are shown by event_log[%d] already", at, first))
 			continue
 		}
 		seen[key] = i

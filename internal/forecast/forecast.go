@@ -173,7 +173,7 @@ func (f *Forecast) userData(image Image) {
 		f.say(subject, false, "%s runs it at the first boot%s", image.Agent.Title, by(image.Agent.UserDataBy))
 		return
 	}
-	f.say(subject, true, "%s does NOT run it%s", image.Agent.Title, by(image.Agent.UserDataBy))
+	f.say(subject, false, "%s does NOT run it%s", image.Agent.Title, by(image.Agent.UserDataBy))
 }
 
 func by(setting string) string {
