@@ -7,7 +7,7 @@ import (
 
 // order is what the options tell the launch agent to do.
 func (c *Config) order() launchagent.Order {
-	return launchagent.Order{Action: launchagent.Action(c.Action), Shutdown: launchagent.Shutdown(c.Shutdown)}
+	return launchagent.Order{Action: launchagent.Action(c.Action), Shutdown: launchagent.Shutdown(c.Shutdown), Schedules: c.schedules()}
 }
 
 // generalizes says that the action is Sysprep and not a shutdown without it.

@@ -169,26 +169,26 @@ func (c *Config) loadAnswerFile(wrong wrongFunc) {
 
 // prepareAnswerFile checks the answer file that will be used, with the settings
 // of the options in it, and has it staged when it is not the agent's own one.
-func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[guest.Piece], locale guest.Value) error {
+func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[guest.Piece], locale guest.Value) (*answerfile.File, error) {
 	piece, err := wholeFile(answer, agent.AnswerFile())
 	if err != nil {
-		return &image.Failure{Code: codeAnswerFile, Problem: "reading the agent's answer file " + agent.AnswerFile(), Cause: err}
+		return nil, &image.Failure{Code: codeAnswerFile, Problem: "reading the agent's answer file " + agent.AnswerFile(), Cause: err}
 	}
 	file := r.config.answerFile
 	var shipped *answerfile.File
 	if piece.Exists {
-		parsed, err := answerfile.Parse(agent.AnswerFile(), piece.Data)
+		parsed, err := answerfile.Parse(r.expand(agent.AnswerFile()), piece.Data)
 		switch {
 		case err == nil:
 			shipped = parsed
 		case file == nil:
-			return &image.Failure{
+			return nil, &image.Failure{
 				Code: codeAnswerFile, Problem: "the answer file on the guest is broken, and Sysprep would refuse it", Cause: err,
 				Next: "repair it, or give an answer file of your own with answer_file_path",
 			}
 		}
 	} else if file == nil {
-		return &image.Failure{
+		return nil, &image.Failure{
 			Code: codeAnswerFile, Problem: "the agent's answer file " + agent.AnswerFile() + " is not there",
 			Next: "repair " + agent.Title() + ", or give an answer file of your own with answer_file_path",
 		}
@@ -198,11 +198,11 @@ func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[gues
 	}
 	switch {
 	case file == nil && r.config.AnswerFile != nil:
-		if file, err = answerfile.Parse(agent.AnswerFile(), piece.Data); err != nil {
-			return err
+		if file, err = answerfile.Parse(r.expand(agent.AnswerFile()), piece.Data); err != nil {
+			return nil, err
 		}
 		if err := file.Apply(r.config.AnswerFile.settings()); err != nil {
-			return &image.Failure{
+			return nil, &image.Failure{
 				Code: codeAnswerFile, Problem: "the settings of answer_file cannot be made in the agent's answer file", Cause: err,
 				Next: "correct them, or give an answer file of your own with answer_file_path",
 			}
@@ -210,25 +210,32 @@ func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[gues
 	case file == nil:
 		file, options.Shipped = shipped, nil
 	}
+	secured, err := r.withPassword(agent, file)
+	if err != nil {
+		return nil, err
+	}
+	if secured != nil {
+		file, options.Shipped = secured, shipped
+	}
 	for _, f := range file.Check(options) {
 		switch f.Severity {
 		case finding.Error:
-			return &image.Failure{Code: codeAnswerFile, Problem: f.String()}
+			return nil, &image.Failure{Code: codeAnswerFile, Problem: f.String()}
 		case finding.Warning:
 			r.say("Warning: %s", f)
 		}
 	}
 	if fault := agent.AnswerFileFault(file.Bytes()); fault != "" {
-		return &image.Failure{
+		return nil, &image.Failure{
 			Code: codeAnswerFile, Problem: "the answer file: " + fault,
 			Next: "save it as UTF-8 with a byte order mark, or with ASCII characters alone",
 		}
 	}
 	if file == shipped {
-		return nil
+		return file, nil
 	}
 	if r.overPacker() && file.HoldsSecret() {
-		return secretFailure("the answer file holds a password or a product key")
+		return nil, secretFailure("the answer file holds a password or a product key")
 	}
 	difference := []string{"the agent's own file cannot be compared with"}
 	if shipped != nil {
@@ -239,7 +246,7 @@ func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[gues
 	}
 	r.place("answer file", agent.AnswerFile(), file.Bytes(), difference)
 	r.setLocale(agent, file, locale)
-	return nil
+	return file, nil
 }
 
 // overPacker says that files go through Packer's WinRM communicator, which puts

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/answerfile"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/aws"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/generalize"
@@ -170,31 +171,55 @@ func obstacle(f aws.Finding, name string) string {
 // maxGuestFile bounds what is read of an answer file or a script on the guest.
 const maxGuestFile = guest.MaxPiece
 
-// prepareFiles checks the answer file that will be used, and composes the files
-// that replace the agent's.
+// prepareFiles checks the files that will be used, those of the agent's and the
+// user's own, composes the ones that replace the agent's, and foretells what an
+// instance will do by them. Everything that it wants to know of the guest is
+// asked at once.
 func (r *run) prepareFiles(ctx context.Context) error {
-	if !r.config.generalizes() {
-		// Without Sysprep nobody reads an answer file, or runs a script.
-		return nil
-	}
 	agent := r.facts.Agent
-	scripts, err := r.wantedScripts(agent)
+	settings, err := r.wantedSettings(agent)
 	if err != nil {
 		return err
 	}
+	view := newOutlook(agent)
+	calls := view.calls()
+	for _, setting := range settings {
+		calls = append(calls, setting.read)
+	}
+	// Without Sysprep nobody reads an answer file, or runs a script.
+	var scripts []wantedScript
 	answer := guest.FileRead(agent.AnswerFile(), 0, maxGuestFile)
 	locale := guest.RegistryValue(localeName.Path, localeName.Name)
-	calls := []guest.Asker{answer, locale}
-	for _, script := range scripts {
-		calls = append(calls, script.read)
+	if r.config.generalizes() {
+		if scripts, err = r.wantedScripts(agent); err != nil {
+			return err
+		}
+		calls = append(calls, answer, locale)
+		for _, script := range scripts {
+			calls = append(calls, script.read)
+		}
 	}
 	if err := r.guest.Ask(ctx, calls...); err != nil {
 		return err
 	}
-	if err := r.prepareAnswerFile(agent, answer, locale.Or(guest.Value{})); err != nil {
+	made, err := r.prepareSettings(settings)
+	if err != nil {
 		return err
 	}
-	return r.prepareScripts(scripts)
+	if err := r.prepareShutdown(settings, made); err != nil {
+		return err
+	}
+	var answers *answerfile.File
+	if r.config.generalizes() {
+		if answers, err = r.prepareAnswerFile(agent, answer, locale.Or(guest.Value{})); err != nil {
+			return err
+		}
+		if err := r.prepareScripts(scripts); err != nil {
+			return err
+		}
+	}
+	r.foretell(view, made, answers)
+	return nil
 }
 
 // plan works out what will change, and what is put back after a failure.
@@ -215,6 +240,7 @@ func (r *run) plan(ctx context.Context) error {
 		return err
 	}
 	r.sayChanges()
+	r.sayForecast()
 	return nil
 }
 

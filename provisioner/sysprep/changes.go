@@ -70,22 +70,55 @@ const maxCompared = 1 << 20
 // lineChanges are the lines in which two scripts differ: "- " before what goes
 // and "+ " before what comes. Line ends do not count.
 func lineChanges(before, after []byte) []string {
+	var out []string
+	for _, line := range compared(before, after) {
+		if !strings.HasPrefix(line, "  ") {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// settingChanges are the lines in which two setting files differ, each group
+// of them below the line that stands before it, by which one knows the place.
+func settingChanges(before, after []byte) []string {
+	var out []string
+	lines := compared(before, after)
+	for i, line := range lines {
+		switch {
+		case !strings.HasPrefix(line, "  "):
+			out = append(out, line)
+		case i+1 < len(lines) && !strings.HasPrefix(lines[i+1], "  "):
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// compared are the lines of two texts, with "- " before what goes, "+ " before
+// what comes, and two blanks before what stays.
+func compared(before, after []byte) []string {
 	a, b := scriptLines(before), scriptLines(after)
 	start := 0
 	for start < len(a) && start < len(b) && a[start] == b[start] {
 		start++
 	}
+	var out, tail []string
+	for _, line := range a[:start] {
+		out = append(out, "  "+line)
+	}
 	a, b = a[start:], b[start:]
 	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		tail = append(tail, "  "+a[len(a)-1])
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
-	var out []string
 	if len(a)*len(b) <= maxCompared {
 		same := commonLines(a, b)
 		for len(a) > 0 && len(b) > 0 {
 			i, j := len(same)-1-len(a), len(same[0])-1-len(b)
 			switch {
 			case a[0] == b[0]:
+				out = append(out, "  "+a[0])
 				a, b = a[1:], b[1:]
 			case same[i+1][j] >= same[i][j+1]:
 				out, a = append(out, "- "+a[0]), a[1:]
@@ -100,7 +133,8 @@ func lineChanges(before, after []byte) []string {
 	for _, line := range b {
 		out = append(out, "+ "+line)
 	}
-	return out
+	slices.Reverse(tail)
+	return append(out, tail...)
 }
 
 // commonLines is how many lines the rests of a and b have in common, by where

@@ -7,7 +7,7 @@
 // generalize, diagnosis. What it leaves for the post-processor is in handoff.
 //
 //go:generate go tool packer-sdc struct-markdown
-//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,AnswerFileConfig,RunSynchronousConfig,ScriptConfig,PreflightConfig
+//go:generate go tool packer-sdc mapstructure-to-hcl2 -type Config,AnswerFileConfig,RunSynchronousConfig,ScriptConfig,PreflightConfig,AdministratorPasswordConfig,AgentConfig,EC2LaunchV2Config,TaskConfig,EC2LaunchV1Config,EC2ConfigConfig,DriveLetterConfig,EventLogConfig
 package sysprep
 
 import (
@@ -129,6 +129,13 @@ type Config struct {
 	// one in `answer_file_path` or `answer_file_content`. Everything else in the file
 	// stays as it is, byte for byte. Default: nothing is changed.
 	AnswerFile *AnswerFileConfig `mapstructure:"answer_file"`
+	// Which password the built-in administrator of an instance from the image has.
+	// Default: the agent's own settings decide; AWS's files make a random one up.
+	AdministratorPassword *AdministratorPasswordConfig `mapstructure:"administrator_password"`
+	// Changes the settings of the launch agent, by which it sets each instance from the
+	// image up. They are checked against the agent's rules before they are sent to the
+	// guest. Default: they stay as they are.
+	AgentConfig *AgentConfig `mapstructure:"agent_config"`
 	// What runs on the guest just before Sysprep, as the connecting administrator:
 	// the agent's BeforeSysprep.cmd. Default: it stays as it is.
 	BeforeSysprep *ScriptConfig `mapstructure:"before_sysprep"`
@@ -179,10 +186,12 @@ type Config struct {
 	// answerFile is the checked answer file of the user's, nil without one.
 	answerFile *answerfile.File
 	// scripts are the user's own scripts by their blocks, ready for the guest.
-	scripts  map[string][]byte
-	warnings []string
-	guards   bool
-	hide     func(...string)
+	scripts map[string][]byte
+	// settingFiles are the user's own setting files of the agents, checked.
+	settingFiles map[string][]byte
+	warnings     []string
+	guards       bool
+	hide         func(...string)
 }
 
 // PreflightConfig changes the checks before anything is changed.
@@ -250,6 +259,8 @@ func (c *Config) prepare(raws ...any) error {
 	errs = append(errs, c.AccessConfig.Prepare()...)
 	c.loadAnswerFile(wrong)
 	c.loadScripts(wrong)
+	c.checkAdministratorPassword(wrong)
+	c.loadAgentConfig(wrong)
 	if len(errs) == 0 {
 		return nil
 	}
@@ -359,6 +370,7 @@ func (c *Config) secrets() []string {
 	if c.WinRMPassword != "" && aws.Known(c.WinRMPassword) {
 		secrets = append(secrets, c.WinRMPassword)
 	}
+	secrets = append(secrets, c.AdministratorPassword.secrets()...)
 	return append(secrets, c.AnswerFile.secrets()...)
 }
 
@@ -390,6 +402,8 @@ func (c *Config) unknowns() error {
 	}
 	options = append(options, c.AnswerFile.texts()...)
 	options = append(options, c.scriptTexts()...)
+	options = append(options, c.AdministratorPassword.texts()...)
+	options = append(options, c.agentConfigTexts()...)
 	for _, option := range options {
 		if !aws.Known(option.value) {
 			errs = append(errs, fmt.Errorf("%s: its value is still %s: this builder does not say what build.… was asked for; use a variable or a local value instead", option.name, aws.Unknown))

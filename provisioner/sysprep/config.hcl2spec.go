@@ -8,6 +8,58 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+// FlatAdministratorPasswordConfig is an auto-generated flat version of AdministratorPasswordConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatAdministratorPasswordConfig struct {
+	Mode  *string `mapstructure:"mode" required:"true" cty:"mode" hcl:"mode"`
+	Value *string `mapstructure:"value" cty:"value" hcl:"value"`
+}
+
+// FlatMapstructure returns a new FlatAdministratorPasswordConfig.
+// FlatAdministratorPasswordConfig is an auto-generated flat version of AdministratorPasswordConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*AdministratorPasswordConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatAdministratorPasswordConfig)
+}
+
+// HCL2Spec returns the hcl spec of a AdministratorPasswordConfig.
+// This spec is used by HCL to read the fields of AdministratorPasswordConfig.
+// The decoded values from this spec will then be applied to a FlatAdministratorPasswordConfig.
+func (*FlatAdministratorPasswordConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"mode":  &hcldec.AttrSpec{Name: "mode", Type: cty.String, Required: false},
+		"value": &hcldec.AttrSpec{Name: "value", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatAgentConfig is an auto-generated flat version of AgentConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatAgentConfig struct {
+	EC2LaunchV2 *FlatEC2LaunchV2Config `mapstructure:"ec2launch_v2" cty:"ec2launch_v2" hcl:"ec2launch_v2"`
+	EC2LaunchV1 *FlatEC2LaunchV1Config `mapstructure:"ec2launch_v1" cty:"ec2launch_v1" hcl:"ec2launch_v1"`
+	EC2Config   *FlatEC2ConfigConfig   `mapstructure:"ec2config" cty:"ec2config" hcl:"ec2config"`
+}
+
+// FlatMapstructure returns a new FlatAgentConfig.
+// FlatAgentConfig is an auto-generated flat version of AgentConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*AgentConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatAgentConfig)
+}
+
+// HCL2Spec returns the hcl spec of a AgentConfig.
+// This spec is used by HCL to read the fields of AgentConfig.
+// The decoded values from this spec will then be applied to a FlatAgentConfig.
+func (*FlatAgentConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"ec2launch_v2": &hcldec.BlockSpec{TypeName: "ec2launch_v2", Nested: hcldec.ObjectSpec((*FlatEC2LaunchV2Config)(nil).HCL2Spec())},
+		"ec2launch_v1": &hcldec.BlockSpec{TypeName: "ec2launch_v1", Nested: hcldec.ObjectSpec((*FlatEC2LaunchV1Config)(nil).HCL2Spec())},
+		"ec2config":    &hcldec.BlockSpec{TypeName: "ec2config", Nested: hcldec.ObjectSpec((*FlatEC2ConfigConfig)(nil).HCL2Spec())},
+	}
+	return s
+}
+
 // FlatAnswerFileConfig is an auto-generated flat version of AnswerFileConfig.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatAnswerFileConfig struct {
@@ -119,6 +171,8 @@ type FlatConfig struct {
 	AnswerFilePath            *string                                  `mapstructure:"answer_file_path" cty:"answer_file_path" hcl:"answer_file_path"`
 	AnswerFileContent         *string                                  `mapstructure:"answer_file_content" cty:"answer_file_content" hcl:"answer_file_content"`
 	AnswerFile                *FlatAnswerFileConfig                    `mapstructure:"answer_file" cty:"answer_file" hcl:"answer_file"`
+	AdministratorPassword     *FlatAdministratorPasswordConfig         `mapstructure:"administrator_password" cty:"administrator_password" hcl:"administrator_password"`
+	AgentConfig               *FlatAgentConfig                         `mapstructure:"agent_config" cty:"agent_config" hcl:"agent_config"`
 	BeforeSysprep             *FlatScriptConfig                        `mapstructure:"before_sysprep" cty:"before_sysprep" hcl:"before_sysprep"`
 	SysprepSpecialize         *FlatScriptConfig                        `mapstructure:"sysprep_specialize" cty:"sysprep_specialize" hcl:"sysprep_specialize"`
 	SetupComplete             *FlatScriptConfig                        `mapstructure:"setup_complete" cty:"setup_complete" hcl:"setup_complete"`
@@ -195,6 +249,8 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"answer_file_path":              &hcldec.AttrSpec{Name: "answer_file_path", Type: cty.String, Required: false},
 		"answer_file_content":           &hcldec.AttrSpec{Name: "answer_file_content", Type: cty.String, Required: false},
 		"answer_file":                   &hcldec.BlockSpec{TypeName: "answer_file", Nested: hcldec.ObjectSpec((*FlatAnswerFileConfig)(nil).HCL2Spec())},
+		"administrator_password":        &hcldec.BlockSpec{TypeName: "administrator_password", Nested: hcldec.ObjectSpec((*FlatAdministratorPasswordConfig)(nil).HCL2Spec())},
+		"agent_config":                  &hcldec.BlockSpec{TypeName: "agent_config", Nested: hcldec.ObjectSpec((*FlatAgentConfig)(nil).HCL2Spec())},
 		"before_sysprep":                &hcldec.BlockSpec{TypeName: "before_sysprep", Nested: hcldec.ObjectSpec((*FlatScriptConfig)(nil).HCL2Spec())},
 		"sysprep_specialize":            &hcldec.BlockSpec{TypeName: "sysprep_specialize", Nested: hcldec.ObjectSpec((*FlatScriptConfig)(nil).HCL2Spec())},
 		"setup_complete":                &hcldec.BlockSpec{TypeName: "setup_complete", Nested: hcldec.ObjectSpec((*FlatScriptConfig)(nil).HCL2Spec())},
@@ -208,6 +264,183 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"shutdown_timeout":              &hcldec.AttrSpec{Name: "shutdown_timeout", Type: cty.String, Required: false},
 		"log_dir":                       &hcldec.AttrSpec{Name: "log_dir", Type: cty.String, Required: false},
 		"record_path":                   &hcldec.AttrSpec{Name: "record_path", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatDriveLetterConfig is an auto-generated flat version of DriveLetterConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatDriveLetterConfig struct {
+	Volume *string `mapstructure:"volume" required:"true" cty:"volume" hcl:"volume"`
+	Letter *string `mapstructure:"letter" required:"true" cty:"letter" hcl:"letter"`
+}
+
+// FlatMapstructure returns a new FlatDriveLetterConfig.
+// FlatDriveLetterConfig is an auto-generated flat version of DriveLetterConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*DriveLetterConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatDriveLetterConfig)
+}
+
+// HCL2Spec returns the hcl spec of a DriveLetterConfig.
+// This spec is used by HCL to read the fields of DriveLetterConfig.
+// The decoded values from this spec will then be applied to a FlatDriveLetterConfig.
+func (*FlatDriveLetterConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"volume": &hcldec.AttrSpec{Name: "volume", Type: cty.String, Required: false},
+		"letter": &hcldec.AttrSpec{Name: "letter", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatEC2ConfigConfig is an auto-generated flat version of EC2ConfigConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatEC2ConfigConfig struct {
+	ConfigPath            *string                 `mapstructure:"config_path" cty:"config_path" hcl:"config_path"`
+	BundleConfigPath      *string                 `mapstructure:"bundle_config_path" cty:"bundle_config_path" hcl:"bundle_config_path"`
+	DriveLetterConfigPath *string                 `mapstructure:"drive_letter_config_path" cty:"drive_letter_config_path" hcl:"drive_letter_config_path"`
+	EventLogConfigPath    *string                 `mapstructure:"event_log_config_path" cty:"event_log_config_path" hcl:"event_log_config_path"`
+	Plugins               map[string]string       `mapstructure:"plugins" cty:"plugins" hcl:"plugins"`
+	GlobalSettings        map[string]string       `mapstructure:"global_settings" cty:"global_settings" hcl:"global_settings"`
+	AutoSysprep           *bool                   `mapstructure:"auto_sysprep" cty:"auto_sysprep" hcl:"auto_sysprep"`
+	SetRDPCertificate     *bool                   `mapstructure:"set_rdp_certificate" cty:"set_rdp_certificate" hcl:"set_rdp_certificate"`
+	DriveLetters          []FlatDriveLetterConfig `mapstructure:"drive_letter" cty:"drive_letter" hcl:"drive_letter"`
+	EventLogs             []FlatEventLogConfig    `mapstructure:"event_log" cty:"event_log" hcl:"event_log"`
+}
+
+// FlatMapstructure returns a new FlatEC2ConfigConfig.
+// FlatEC2ConfigConfig is an auto-generated flat version of EC2ConfigConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*EC2ConfigConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatEC2ConfigConfig)
+}
+
+// HCL2Spec returns the hcl spec of a EC2ConfigConfig.
+// This spec is used by HCL to read the fields of EC2ConfigConfig.
+// The decoded values from this spec will then be applied to a FlatEC2ConfigConfig.
+func (*FlatEC2ConfigConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"config_path":              &hcldec.AttrSpec{Name: "config_path", Type: cty.String, Required: false},
+		"bundle_config_path":       &hcldec.AttrSpec{Name: "bundle_config_path", Type: cty.String, Required: false},
+		"drive_letter_config_path": &hcldec.AttrSpec{Name: "drive_letter_config_path", Type: cty.String, Required: false},
+		"event_log_config_path":    &hcldec.AttrSpec{Name: "event_log_config_path", Type: cty.String, Required: false},
+		"plugins":                  &hcldec.AttrSpec{Name: "plugins", Type: cty.Map(cty.String), Required: false},
+		"global_settings":          &hcldec.AttrSpec{Name: "global_settings", Type: cty.Map(cty.String), Required: false},
+		"auto_sysprep":             &hcldec.AttrSpec{Name: "auto_sysprep", Type: cty.Bool, Required: false},
+		"set_rdp_certificate":      &hcldec.AttrSpec{Name: "set_rdp_certificate", Type: cty.Bool, Required: false},
+		"drive_letter":             &hcldec.BlockListSpec{TypeName: "drive_letter", Nested: hcldec.ObjectSpec((*FlatDriveLetterConfig)(nil).HCL2Spec())},
+		"event_log":                &hcldec.BlockListSpec{TypeName: "event_log", Nested: hcldec.ObjectSpec((*FlatEventLogConfig)(nil).HCL2Spec())},
+	}
+	return s
+}
+
+// FlatEC2LaunchV1Config is an auto-generated flat version of EC2LaunchV1Config.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatEC2LaunchV1Config struct {
+	Path                   *string                 `mapstructure:"path" cty:"path" hcl:"path"`
+	Content                *string                 `mapstructure:"content" cty:"content" hcl:"content"`
+	SetComputerName        *bool                   `mapstructure:"set_computer_name" cty:"set_computer_name" hcl:"set_computer_name"`
+	SetMonitorAlwaysOn     *bool                   `mapstructure:"set_monitor_always_on" cty:"set_monitor_always_on" hcl:"set_monitor_always_on"`
+	SetWallpaper           *bool                   `mapstructure:"set_wallpaper" cty:"set_wallpaper" hcl:"set_wallpaper"`
+	AddDNSSuffixList       *bool                   `mapstructure:"add_dns_suffix_list" cty:"add_dns_suffix_list" hcl:"add_dns_suffix_list"`
+	ExtendBootVolumeSize   *bool                   `mapstructure:"extend_boot_volume_size" cty:"extend_boot_volume_size" hcl:"extend_boot_volume_size"`
+	HandleUserData         *bool                   `mapstructure:"handle_user_data" cty:"handle_user_data" hcl:"handle_user_data"`
+	RunOnEveryBoot         *bool                   `mapstructure:"run_on_every_boot" cty:"run_on_every_boot" hcl:"run_on_every_boot"`
+	InitializeDisks        *bool                   `mapstructure:"initialize_disks" cty:"initialize_disks" hcl:"initialize_disks"`
+	SendEventLogs          *bool                   `mapstructure:"send_event_logs" cty:"send_event_logs" hcl:"send_event_logs"`
+	SendWindowsIsReady     *bool                   `mapstructure:"send_windows_is_ready" cty:"send_windows_is_ready" hcl:"send_windows_is_ready"`
+	DriveLetterMappingPath *string                 `mapstructure:"drive_letter_mapping_path" cty:"drive_letter_mapping_path" hcl:"drive_letter_mapping_path"`
+	DriveLetters           []FlatDriveLetterConfig `mapstructure:"drive_letter" cty:"drive_letter" hcl:"drive_letter"`
+	EventLogPath           *string                 `mapstructure:"event_log_path" cty:"event_log_path" hcl:"event_log_path"`
+	EventLogs              []FlatEventLogConfig    `mapstructure:"event_log" cty:"event_log" hcl:"event_log"`
+}
+
+// FlatMapstructure returns a new FlatEC2LaunchV1Config.
+// FlatEC2LaunchV1Config is an auto-generated flat version of EC2LaunchV1Config.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*EC2LaunchV1Config) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatEC2LaunchV1Config)
+}
+
+// HCL2Spec returns the hcl spec of a EC2LaunchV1Config.
+// This spec is used by HCL to read the fields of EC2LaunchV1Config.
+// The decoded values from this spec will then be applied to a FlatEC2LaunchV1Config.
+func (*FlatEC2LaunchV1Config) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"path":                      &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
+		"content":                   &hcldec.AttrSpec{Name: "content", Type: cty.String, Required: false},
+		"set_computer_name":         &hcldec.AttrSpec{Name: "set_computer_name", Type: cty.Bool, Required: false},
+		"set_monitor_always_on":     &hcldec.AttrSpec{Name: "set_monitor_always_on", Type: cty.Bool, Required: false},
+		"set_wallpaper":             &hcldec.AttrSpec{Name: "set_wallpaper", Type: cty.Bool, Required: false},
+		"add_dns_suffix_list":       &hcldec.AttrSpec{Name: "add_dns_suffix_list", Type: cty.Bool, Required: false},
+		"extend_boot_volume_size":   &hcldec.AttrSpec{Name: "extend_boot_volume_size", Type: cty.Bool, Required: false},
+		"handle_user_data":          &hcldec.AttrSpec{Name: "handle_user_data", Type: cty.Bool, Required: false},
+		"run_on_every_boot":         &hcldec.AttrSpec{Name: "run_on_every_boot", Type: cty.Bool, Required: false},
+		"initialize_disks":          &hcldec.AttrSpec{Name: "initialize_disks", Type: cty.Bool, Required: false},
+		"send_event_logs":           &hcldec.AttrSpec{Name: "send_event_logs", Type: cty.Bool, Required: false},
+		"send_windows_is_ready":     &hcldec.AttrSpec{Name: "send_windows_is_ready", Type: cty.Bool, Required: false},
+		"drive_letter_mapping_path": &hcldec.AttrSpec{Name: "drive_letter_mapping_path", Type: cty.String, Required: false},
+		"drive_letter":              &hcldec.BlockListSpec{TypeName: "drive_letter", Nested: hcldec.ObjectSpec((*FlatDriveLetterConfig)(nil).HCL2Spec())},
+		"event_log_path":            &hcldec.AttrSpec{Name: "event_log_path", Type: cty.String, Required: false},
+		"event_log":                 &hcldec.BlockListSpec{TypeName: "event_log", Nested: hcldec.ObjectSpec((*FlatEventLogConfig)(nil).HCL2Spec())},
+	}
+	return s
+}
+
+// FlatEC2LaunchV2Config is an auto-generated flat version of EC2LaunchV2Config.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatEC2LaunchV2Config struct {
+	Path        *string          `mapstructure:"path" cty:"path" hcl:"path"`
+	Content     *string          `mapstructure:"content" cty:"content" hcl:"content"`
+	RemoveTasks []string         `mapstructure:"remove_tasks" cty:"remove_tasks" hcl:"remove_tasks"`
+	Tasks       []FlatTaskConfig `mapstructure:"task" cty:"task" hcl:"task"`
+}
+
+// FlatMapstructure returns a new FlatEC2LaunchV2Config.
+// FlatEC2LaunchV2Config is an auto-generated flat version of EC2LaunchV2Config.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*EC2LaunchV2Config) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatEC2LaunchV2Config)
+}
+
+// HCL2Spec returns the hcl spec of a EC2LaunchV2Config.
+// This spec is used by HCL to read the fields of EC2LaunchV2Config.
+// The decoded values from this spec will then be applied to a FlatEC2LaunchV2Config.
+func (*FlatEC2LaunchV2Config) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"path":         &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
+		"content":      &hcldec.AttrSpec{Name: "content", Type: cty.String, Required: false},
+		"remove_tasks": &hcldec.AttrSpec{Name: "remove_tasks", Type: cty.List(cty.String), Required: false},
+		"task":         &hcldec.BlockListSpec{TypeName: "task", Nested: hcldec.ObjectSpec((*FlatTaskConfig)(nil).HCL2Spec())},
+	}
+	return s
+}
+
+// FlatEventLogConfig is an auto-generated flat version of EventLogConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatEventLogConfig struct {
+	Log     *string `mapstructure:"log" required:"true" cty:"log" hcl:"log"`
+	Source  *string `mapstructure:"source" cty:"source" hcl:"source"`
+	Level   *string `mapstructure:"level" cty:"level" hcl:"level"`
+	Entries *int    `mapstructure:"entries" cty:"entries" hcl:"entries"`
+}
+
+// FlatMapstructure returns a new FlatEventLogConfig.
+// FlatEventLogConfig is an auto-generated flat version of EventLogConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*EventLogConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatEventLogConfig)
+}
+
+// HCL2Spec returns the hcl spec of a EventLogConfig.
+// This spec is used by HCL to read the fields of EventLogConfig.
+// The decoded values from this spec will then be applied to a FlatEventLogConfig.
+func (*FlatEventLogConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"log":     &hcldec.AttrSpec{Name: "log", Type: cty.String, Required: false},
+		"source":  &hcldec.AttrSpec{Name: "source", Type: cty.String, Required: false},
+		"level":   &hcldec.AttrSpec{Name: "level", Type: cty.String, Required: false},
+		"entries": &hcldec.AttrSpec{Name: "entries", Type: cty.Number, Required: false},
 	}
 	return s
 }
@@ -287,6 +520,33 @@ func (*FlatScriptConfig) HCL2Spec() map[string]hcldec.Spec {
 		"commands":            &hcldec.AttrSpec{Name: "commands", Type: cty.List(cty.String), Required: false},
 		"path":                &hcldec.AttrSpec{Name: "path", Type: cty.String, Required: false},
 		"allow_lost_rdp_line": &hcldec.AttrSpec{Name: "allow_lost_rdp_line", Type: cty.Bool, Required: false},
+	}
+	return s
+}
+
+// FlatTaskConfig is an auto-generated flat version of TaskConfig.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatTaskConfig struct {
+	Stage  *string `mapstructure:"stage" required:"true" cty:"stage" hcl:"stage"`
+	Name   *string `mapstructure:"name" required:"true" cty:"name" hcl:"name"`
+	Inputs *string `mapstructure:"inputs" cty:"inputs" hcl:"inputs"`
+}
+
+// FlatMapstructure returns a new FlatTaskConfig.
+// FlatTaskConfig is an auto-generated flat version of TaskConfig.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*TaskConfig) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatTaskConfig)
+}
+
+// HCL2Spec returns the hcl spec of a TaskConfig.
+// This spec is used by HCL to read the fields of TaskConfig.
+// The decoded values from this spec will then be applied to a FlatTaskConfig.
+func (*FlatTaskConfig) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"stage":  &hcldec.AttrSpec{Name: "stage", Type: cty.String, Required: false},
+		"name":   &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
+		"inputs": &hcldec.AttrSpec{Name: "inputs", Type: cty.String, Required: false},
 	}
 	return s
 }

@@ -62,7 +62,10 @@ type documentedGuest struct {
 	// dryRun says that nothing is done to the guest; only what the user is
 	// told counts.
 	dryRun bool
-	rows   []documented
+	// refused is the code with which the plugin refuses such a guest, so that what
+	// is documented never comes to pass; the rows say why.
+	refused string
+	rows    []documented
 }
 
 // sealing is a guest with what was seen while the provisioner worked on it.
@@ -117,6 +120,12 @@ func TestWhatAWSDocumentsHolds(t *testing.T) {
 	for _, guest := range documentedGuests() {
 		t.Run(guest.name, func(t *testing.T) {
 			t.Parallel()
+			if guest.refused != "" {
+				b := newBench(t, windowsOf(runs(guest.windows, guest.change)))
+				b.fails(guest.refused)
+				b.untouched()
+				return
+			}
 			s := seal(t, guest)
 			t.Run("image", func(t *testing.T) {
 				for _, row := range guest.rows {

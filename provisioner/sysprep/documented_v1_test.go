@@ -173,7 +173,7 @@ func documentedForV1() []documentedGuest {
 		},
 		{
 			name: "EC2Launch v1 with a weak password", windows: windows.Server2019, answer: v1Answer,
-			change: launchConfig("Specify", "weak"),
+			change: launchConfig("Specify", "weak"), refused: "ES-215",
 			rows: []documented{
 				{
 					name: "a random one is made up instead", in: only, quote: "If the password does not meet the system requirements, EC2Lauch generates a random password instead.",

@@ -15,6 +15,7 @@ import (
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/aws"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/forecast"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/generalize"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest/direct"
@@ -79,7 +80,7 @@ func (r *run) seal(ctx context.Context) error {
 		r.preflight,
 		r.checkEC2,
 		r.checkSchedules,
-		r.prepareAgent,
+		r.checkAgent,
 		r.prepareFiles,
 		r.plan,
 		r.dryRun,
@@ -115,6 +116,7 @@ type run struct {
 	findings []preflight.Finding
 	session  *aws.Session
 	files    []generalize.Staged
+	forecast forecast.Forecast
 	settings []generalize.Setting
 	// differences are what changes in a file on the guest, by its path.
 	differences map[string][]string

@@ -24,7 +24,7 @@ func (r *run) checkSchedules(ctx context.Context) error {
 		return fmt.Errorf("reading the scheduled task of EC2Launch v1 on the guest: %w", err)
 	}
 	if agent.LosesPerBoot(r.config.order(), definition.Data) {
-		r.say("Warning: EC2Launch v1 sets this guest up at every boot (InitializeInstance.ps1 -SchedulePerBoot), and sets up each instance from the image at its first boot alone")
+		r.say("Warning: EC2Launch v1 sets this guest up at every boot (InitializeInstance.ps1 -SchedulePerBoot), and sets up each instance from the image at its first boot alone; run_on_every_boot = true in agent_config.ec2launch_v1 keeps it")
 	}
 	return nil
 }

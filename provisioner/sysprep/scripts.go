@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/aws"
@@ -189,19 +190,19 @@ func (r *run) prepareScript(script wantedScript) error {
 	was := append([]byte{}, shipped.Data...)
 	data, own := r.config.scripts[script.option]
 	commands := script.config.Commands
-	if kind == batchfile.SetupComplete && r.config.CloseWinRM {
-		commands = append(commands[:len(commands):len(commands)], batchfile.CloseWinRM()...)
-	}
 	if !own {
 		data = was
+	}
+	if kind == batchfile.SetupComplete {
+		commands = slices.Concat(r.callsPostSysprep(data, own, commands), commands)
+		if r.config.CloseWinRM {
+			commands = slices.Concat(commands, batchfile.CloseWinRM())
+		}
 	}
 	if len(commands) > 0 {
 		if data, err = batchfile.Append(kind, data, commands); err != nil {
 			return &image.Failure{Code: codeBatchFile, Problem: "adding to " + script.path, Cause: err, Next: "replace the script with " + script.option + ".path"}
 		}
-	}
-	if kind == batchfile.SetupComplete && r.config.PostSysprep != nil && !strings.Contains(strings.ToLower(string(data)), "postsysprep.cmd") {
-		r.say("Warning: SetupComplete.cmd does not call PostSysprep.cmd, so that post_sysprep does nothing; call it in setup_complete")
 	}
 	if !own && len(commands) == 0 {
 		return nil
@@ -224,4 +225,21 @@ func (r *run) prepareScript(script wantedScript) error {
 	}
 	r.place(name, script.path, data, lineChanges(was, data))
 	return nil
+}
+
+// callsPostSysprep returns the line that is missing in SetupComplete.cmd when
+// the options change PostSysprep.cmd and nothing calls it: AMIs of before April
+// 2015 have none (the AWS user guide on Sysprep with EC2Config). A script of the
+// user's own is left alone.
+func (r *run) callsPostSysprep(script []byte, own bool, commands []string) []string {
+	path, ok := r.facts.Agent.Script(launchagent.PostSysprep)
+	if !ok || r.config.PostSysprep == nil || strings.Contains(strings.ToLower(string(script)+strings.Join(commands, "\n")), "postsysprep.cmd") {
+		return nil
+	}
+	if own {
+		r.say("Warning: SetupComplete.cmd does not call PostSysprep.cmd, so that post_sysprep does nothing; call it in your own script")
+		return nil
+	}
+	r.say("SetupComplete.cmd does not call PostSysprep.cmd, so that post_sysprep would do nothing: the call is added")
+	return []string{`call "` + path + `"`}
 }

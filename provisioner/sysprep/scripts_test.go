@@ -138,6 +138,10 @@ func TestTheOlderAgentsScriptsGetTheirCommands(t *testing.T) {
 		useless          = "Warning: SetupComplete.cmd does not call PostSysprep.cmd"
 	)
 	says := func(word string) map[string]any { return map[string]any{"commands": []string{"echo " + word}} }
+	alone := filepath.Join(t.TempDir(), "SetupComplete.cmd")
+	if err := os.WriteFile(alone, []byte("echo alone\r\nexit /b 0\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name    string
 		windows func() windows.Machine
@@ -165,7 +169,13 @@ func TestTheOlderAgentsScriptsGetTheirCommands(t *testing.T) {
 		},
 		{
 			name: "EC2Config's where nothing calls the last one", windows: windows.Server2012R2,
-			options: map[string]any{"post_sysprep": says("last")}, want: map[string][]string{configPost: {"echo last"}}, useless: true,
+			options: map[string]any{"post_sysprep": says("last")},
+			want:    map[string][]string{configPost: {"echo last"}, setupPath: {`call "%ProgramFiles%\Amazon\Ec2ConfigService\Scripts\PostSysprep.cmd"`}},
+		},
+		{
+			name: "EC2Config's where the user's own script does not call the last one", windows: windows.Server2012R2,
+			options: map[string]any{"post_sysprep": says("last"), "setup_complete": map[string]any{"path": alone}},
+			want:    map[string][]string{configPost: {"echo last"}, setupPath: {"echo alone"}}, useless: true,
 		},
 		{
 			name: "EC2Config's where the user calls the last one", windows: windows.Server2012R2,
