@@ -1,0 +1,94 @@
+# Windows Server 2012 R2 with EC2Config, and Server 2012 as well.
+#
+# The provisioner lets Sysprep end with /quit while it seals, and puts EC2Config's
+# own BundleConfig.xml back before the image is made.
+packer {
+  required_plugins {
+    ec2-sysprep = {
+      source  = "github.com/golden-ami/ec2-sysprep"
+      version = ">= 0.1.0"
+    }
+  }
+}
+
+variable "host" { type = string }
+variable "port" {
+  type    = number
+  default = 5986
+}
+variable "use_ssl" {
+  type    = bool
+  default = true
+}
+variable "password" {
+  type      = string
+  sensitive = true
+}
+variable "region" { type = string }
+variable "ami_name" { type = string }
+
+# For private endpoints and for the lab; leave it out otherwise.
+variable "ec2_endpoint" {
+  type    = string
+  default = null
+}
+
+source "null" "windows" {
+  communicator   = "winrm"
+  winrm_host     = var.host
+  winrm_port     = var.port
+  winrm_use_ssl  = var.use_ssl
+  winrm_insecure = true
+  winrm_username = "Administrator"
+  winrm_password = var.password
+}
+
+build {
+  sources = ["source.null.windows"]
+
+  provisioner "ec2-sysprep" {
+    winrm_use_ssl       = var.use_ssl
+    winrm_insecure      = var.use_ssl
+    region              = var.region
+    ami_name            = var.ami_name
+    custom_endpoint_ec2 = var.ec2_endpoint
+    custom_endpoint_sts = var.ec2_endpoint
+
+    agent = "ec2config"
+
+    # EC2Config: SetPasswordAfterSysprep = Yes, Ec2SetPassword = Enabled.
+    administrator_password {
+      mode = "random"
+    }
+
+    agent_config {
+      ec2config {
+        plugins = {
+          Ec2HandleUserData  = true
+          Ec2SetComputerName = false
+          Ec2SetDriveLetter  = true
+        }
+        global_settings = {
+          SetDnsSuffixList = true
+        }
+
+        drive_letter {
+          volume = "Data"
+          letter = "M"
+        }
+      }
+    }
+
+    # Runs at the end of Windows Setup on each instance.
+    post_sysprep {
+      commands = ["echo %DATE% %TIME% >> C:\\first-boot.txt"]
+    }
+  }
+
+  post-processor "ec2-sysprep-ami" {
+    region              = var.region
+    ami_name            = var.ami_name
+    custom_endpoint_ec2 = var.ec2_endpoint
+    custom_endpoint_sts = var.ec2_endpoint
+  }
+}
