@@ -114,7 +114,7 @@ func (f *EventLog) Redacted() []byte { return f.Bytes() }
 
 // ValidateEvents says what is wrong with events that somebody wants, whichever
 // agent shows them; each error begins with the setting's name, such as
-// event[0].level.
+// event_log[0].level.
 func ValidateEvents(events []Event) []error {
 	var errs []error
 	seen := map[Event]int{}

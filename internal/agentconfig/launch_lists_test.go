@@ -129,13 +129,13 @@ func TestWrongEventsAreAllReportedAtOnce(t *testing.T) {
 		{"System", "", "Error", 1}, {"SYSTEM", "", "error", 2}, {" ", "a\nb", "Critical", 0}, {"System", "x", "", 1000},
 	}))
 	want := []string{
-		`event[1]: the same events are shown by event[0] already`,
-		`event[2].log: the name of an event log is missing, such as System`,
-		`event[2].source: the name holds a control character`,
-		`event[2].level: "Critical" is not one of Error, Warning, Information`,
-		`event[2].entries: 0 is not between 1 and 999`,
-		`event[3].level: "" is not one of Error, Warning, Information`,
-		`event[3].entries: 1000 is not between 1 and 999`,
+		`event_log[1]: the same events are shown by event_log[0] already`,
+		`event_log[2].log: the name of an event log is missing, such as System`,
+		`event_log[2].source: the name holds a control character`,
+		`event_log[2].level: "Critical" is not one of Error, Warning, Information`,
+		`event_log[2].entries: 0 is not between 1 and 999`,
+		`event_log[3].level: "" is not one of Error, Warning, Information`,
+		`event_log[3].entries: 1000 is not between 1 and 999`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
