@@ -96,7 +96,7 @@ func TestTheFirstBootOfACloneOfEC2LaunchV1s(t *testing.T) {
 			b.Execute(`C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe`, "-File "+v1Sysprep)
 			b.until(10*minute, "the shutdown", func() bool { return !b.On() })
 			b.PowerOn()
-			b.until(10*minute, "the set-up", func() bool { return b.ImageState() == stateComplete })
+			b.until(10*minute, "the set-up", b.hasStarted)
 			log, _ := b.File(v1Log)
 			if got := strings.Count(narrow(log), "Windows is Ready to use") == 2; got != scheduled {
 				t.Errorf("scheduled is %t, set up is %t", scheduled, got)
@@ -131,7 +131,7 @@ func TestEC2ConfigEndsBeforeSysprepDoes(t *testing.T) {
 			}
 			b.until(10*minute, "the shutdown", func() bool { return !b.On() })
 			b.PowerOn()
-			b.until(10*minute, "the set-up", func() bool { return b.ImageState() == stateComplete })
+			b.until(10*minute, "the set-up", b.hasStarted)
 			b.wants(configSettings, "<Name>Ec2SetPassword</Name>\n      <State>Disabled<")
 		})
 	}

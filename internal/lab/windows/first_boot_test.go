@@ -53,6 +53,13 @@ func answering(m *Machine, path, old, text string) {
 	m.Files[path] = file
 }
 
+// hasStarted says that the latest start has come to its end, the agents' part of
+// it too: Windows is complete before they begin.
+func (b *bench) hasStarted() bool {
+	_, done := b.FirstBoot()
+	return done
+}
+
 const shellSetup = "<RegisteredOwner>EC2</RegisteredOwner>"
 
 func administratorPassword(value, plain string) string {
