@@ -295,19 +295,18 @@ func documentedForEC2Config() []documentedGuest {
 		},
 		{
 			name: "EC2Config with a password", windows: windows.Server2012R2, answer: configAnswer,
-			options: map[string]any{"answer_file": map[string]any{"administrator_password": instancePassword}},
-			change:  setsNoPassword,
+			options: password("specify", instancePassword),
 			rows: []documented{
 				{
 					name: "the password lies in the answer file", in: both, quote: "Specify: The password is stored in the Sysprep answer file in unencrypted form (clear text).",
-					deviates: "the plugin writes it in base64, which Windows Setup understands and which hides it from a glance only",
-					sealed: func(t *testing.T, s *sealing) {
-						hasSetting("false", passOOBE, componentShell, "UserAccounts", "AdministratorPassword", "PlainText")(t, s)
-						bundleSays("SetPasswordAfterSysprep", "No")(t, s)
-						if strings.Contains(s.answer.Text(), instancePassword) || strings.Contains(s.ui.text(), instancePassword) {
-							t.Error("the password can be read")
-						}
-					},
+					sealed: allOf(bundleSays("SetPasswordAfterSysprep", "No"),
+						hasSetting("true", passOOBE, componentShell, "UserAccounts", "AdministratorPassword", "PlainText"),
+						hasSetting(instancePassword, passOOBE, componentShell, "UserAccounts", "AdministratorPassword", "Value"),
+						func(t *testing.T, s *sealing) {
+							if strings.Contains(s.ui.text(), instancePassword) {
+								t.Error("the user was shown the password")
+							}
+						}),
 				},
 				{
 					name: "the password is set", in: both, quote: "When Sysprep runs next, it sets the Administrator password.",
@@ -331,15 +330,12 @@ func documentedForEC2Config() []documentedGuest {
 		},
 		{
 			name: "EC2Config that keeps the password", windows: windows.Server2012R2, answer: configAnswer,
-			options: map[string]any{"answer_file": map[string]any{"administrator_password": instancePassword}},
-			change: func(m *windows.Machine) {
-				setsNoPassword(m)
-				m.SetPassword(instancePassword)
-			},
+			options: password("keep", ""),
 			rows: []documented{
 				{
 					name: "the password stays", in: both, quote: "Keep Existing: The existing password for the Administrator account doesn't change when Sysprep is run or EC2Config is restarted.",
-					deviates: "command 2 of the shipped answer file scrambles it, whatever the dialog says; it stays where the answer file gives it again",
+					deviates: "command 2 of the shipped answer file scrambles it, whatever the dialog says, and goes; the answer file gives the password again",
+					sealed:   allOf(bundleSays("SetPasswordAfterSysprep", "No"), scramblesNothing),
 					booted: func(t *testing.T, s *sealing) {
 						administratorHas(s.machine.Password())(t, s)
 						s.boot()
@@ -351,10 +347,11 @@ func documentedForEC2Config() []documentedGuest {
 	}
 }
 
-// setsNoPassword has EC2Config leave the administrator's password alone.
-func setsNoPassword(m *windows.Machine) {
-	const yes = "<Name>SetPasswordAfterSysprep</Name>\n    <Value>Yes</Value>"
-	m.SetFile(bundleConfig, strings.Replace(m.Files[bundleConfig].Text, yes, strings.Replace(yes, "Yes", "No", 1), 1))
+// scramblesNothing wants the answer file to leave the password alone.
+func scramblesNothing(t *testing.T, s *sealing) {
+	if s.answer.ScramblesPassword() {
+		t.Error("a command of the specialize pass scrambles the password")
+	}
 }
 
 // settingsAreChecked wants nothing to be wrong with EC2Config's two files in the

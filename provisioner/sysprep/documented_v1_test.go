@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
-	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
 )
 
 const (
@@ -90,11 +89,6 @@ func documentedForV1() []documentedGuest {
 					sealed: instanceStops,
 				},
 				{
-					name: "without Sysprep the initialization is scheduled too", in: only, quote: "This sets the EC2 Launch Initialize tasks to run at the next boot, which will set routes based on the subnet for the instance.",
-					sealed: agentRunsWithoutSysprep(launchagent.EC2LaunchV1{},
-						`-NoProfile -NonInteractive -ExecutionPolicy Bypass -File "%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -Schedule`),
-				},
-				{
 					name: "the instance lets remote desktop in", in: only, quote: "automate and secure the image-preparation process on your AMI",
 					booted: letsRDPIn,
 				},
@@ -148,14 +142,46 @@ func documentedForV1() []documentedGuest {
 			},
 		},
 		{
-			name: "EC2Launch v1 with a password", windows: windows.Server2019, answer: v1Answer,
-			change: launchConfig("Specify", instancePassword),
+			name: "EC2Launch v1 without Sysprep", windows: windows.Server2019, answer: v1Answer,
+			options: map[string]any{"action": "shutdown"},
 			rows: []documented{
+				{
+					name: "the initialization is scheduled", in: only, quote: "Run EC2LaunchSettings and shut down without Sysprep before creating the AMI. This sets the EC2 Launch Initialize tasks to run at the next boot, which will set routes based on the subnet for the instance.",
+					sealed: allOf(sealerRuns(v1Script+`InitializeInstance.ps1" -Schedule`), instanceStops),
+					booted: func(t *testing.T, s *sealing) {
+						agentDoes(v1Task)(t, s)
+						if s.first.SetUp {
+							t.Error("Windows Setup ran")
+						}
+					},
+				},
+				{
+					name: "the password is reset", in: only, quote: "Take note of the default password reset behavior before rescheduling tasks.",
+					booted: administratorGets(windows.PasswordRandom, true),
+				},
+			},
+		},
+		{
+			name: "EC2Launch v1 with a password", windows: windows.Server2019, answer: v1Answer,
+			options: password("specify", instancePassword),
+			rows: []documented{
+				{
+					name: "the password has to meet the requirements", in: only, quote: "Choose Specify and type a password that meets the system requirements.",
+					sealed: func(t *testing.T, s *sealing) {
+						s.with(password("specify", "weak"))
+						if err := new(Provisioner).Prepare(s.options); err == nil || !strings.Contains(err.Error(), "administrator_password.value") {
+							t.Errorf("a weak password: %v", err)
+						}
+					},
+				},
 				{
 					name: "the password is set and then gone", in: only, quote: "The password is stored in LaunchConfig.json as clear text and is deleted after Sysprep sets the administrator password.",
 					sealed: func(t *testing.T, s *sealing) {
-						if data, _ := s.guest().File(v1Settings); !strings.Contains(string(data), instancePassword) {
-							t.Error("the password is not in the image's LaunchConfig.json")
+						data, _ := s.guest().File(v1Settings)
+						for _, phrase := range []string{`"Specify"`, instancePassword} {
+							if !strings.Contains(string(data), phrase) {
+								t.Errorf("%s is not in the image's LaunchConfig.json", phrase)
+							}
 						}
 					},
 					booted: func(t *testing.T, s *sealing) {
@@ -187,20 +213,24 @@ func documentedForV1() []documentedGuest {
 			rows: []documented{
 				{
 					name: "the account is disabled", in: only, quote: "If you don't specify a password in unattend.xml, the administrator account is disabled.",
-					sealed: hasNoSetting(passOOBE, componentShell, "UserAccounts", "AdministratorPassword", "Value"),
+					sealed: allOf(hasNoSetting(passOOBE, componentShell, "UserAccounts", "AdministratorPassword", "Value"), userIsTold("NOBODY can log on as the administrator")),
 					booted: administratorGets(windows.PasswordNone, false),
 				},
 			},
 		},
 		{
 			name: "EC2Launch v1 that leaves the password to the answer file", windows: windows.Server2019, answer: v1Answer,
-			change:  launchConfig("DoNothing", ""),
-			options: map[string]any{"answer_file": map[string]any{"administrator_password": instancePassword}},
+			options: password("keep", instancePassword),
 			rows: []documented{
 				{
 					name: "the answer file's password is set", in: only, quote: "EC2Launch uses the password you specify in the unattend.xml file.",
 					deviates: "Windows Setup sets it, in OOBE; the agent does nothing",
-					booted:   allOf(administratorGets(windows.PasswordSpecified, false), administratorHas(instancePassword)),
+					sealed: func(t *testing.T, s *sealing) {
+						if data, _ := s.guest().File(v1Settings); !strings.Contains(string(data), `"DoNothing"`) {
+							t.Errorf("LaunchConfig.json says\n%s", data)
+						}
+					},
+					booted: allOf(administratorGets(windows.PasswordSpecified, false), administratorHas(instancePassword)),
 				},
 			},
 		},
@@ -209,6 +239,15 @@ func documentedForV1() []documentedGuest {
 
 // instancePassword is the password that the agents' settings or answer files give.
 const instancePassword = "Golden-Image-4711"
+
+// password are the options for the administrator's password.
+func password(mode, value string) map[string]any {
+	block := map[string]any{"mode": mode}
+	if value != "" {
+		block["value"] = value
+	}
+	return map[string]any{"administrator_password": block}
+}
 
 // launchConfig gives EC2Launch v1 a way with the administrator's password.
 func launchConfig(kind, password string) func(*windows.Machine) {
