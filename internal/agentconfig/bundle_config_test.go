@@ -181,11 +181,15 @@ func TestBundleConfigIsEditedInPlace(t *testing.T) {
 		{"the value is wrong", property("AutoSysprep", "Enabled"), yes, property("AutoSysprep", "Yes")},
 		{"the value is CDATA beside a comment", property("AutoSysprep", "<![CDATA[No]]><!-- ! -->"), yes, property("AutoSysprep", "Yes<!-- ! -->")},
 		{"the value is an empty element", strings.Replace(property("AutoSysprep", ""), "<Value></Value>", "<Value />", 1), yes, property("AutoSysprep", "Yes")},
-		{"the property is missing", strings.Replace(bundle, propertyLines("AutoSysprep", "No"), "", 1), yes,
-			strings.Replace(strings.Replace(bundle, propertyLines("AutoSysprep", "No"), "", 1), "  <GeneralSettings>", propertyLines("AutoSysprep", "Yes")+"  <GeneralSettings>", 1)},
+		{
+			"the property is missing", strings.Replace(bundle, propertyLines("AutoSysprep", "No"), "", 1), yes,
+			strings.Replace(strings.Replace(bundle, propertyLines("AutoSysprep", "No"), "", 1), "  <GeneralSettings>", propertyLines("AutoSysprep", "Yes")+"  <GeneralSettings>", 1),
+		},
 		{"the property is missing where each has one line", oneLine, yes, strings.Replace(oneLine, "\n\t<Other/>", "\n\t<Property><Name>AutoSysprep</Name><Value>Yes</Value></Property>\n\t<Other/>", 1)},
-		{"the property is missing where all is on one line", strings.ReplaceAll(strings.ReplaceAll(oneLine, "\n", ""), "\t", ""), yes,
-			"<BundleConfig><Property><Name>SetRDPCertificate</Name><Value>No</Value></Property><Property><Name>AutoSysprep</Name><Value>Yes</Value></Property><Other/></BundleConfig>"},
+		{
+			"the property is missing where all is on one line", strings.ReplaceAll(strings.ReplaceAll(oneLine, "\n", ""), "\t", ""), yes,
+			"<BundleConfig><Property><Name>SetRDPCertificate</Name><Value>No</Value></Property><Property><Name>AutoSysprep</Name><Value>Yes</Value></Property><Other/></BundleConfig>",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

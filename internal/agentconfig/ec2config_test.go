@@ -128,10 +128,16 @@ func TestConfigIsEditedInPlace(t *testing.T) {
 		{"the line ends are those of Windows", crlf(config), on, crlf(strings.Replace(config, "Disabled", "Enabled", 1))},
 		{"a wrong state is put right", parts(plugin("Ec2SetPassword", "False"), ""), on, parts(plugin("Ec2SetPassword", "Enabled"), "")},
 		{"a missing plug-in is the last one", config, EC2ConfigSettings{Plugins: map[string]bool{"Ec2EventLog": true}}, strings.Replace(config, "  </Plugins>", "    <Plugin>\n      <Name>Ec2EventLog</Name>\n      <State>Enabled</State>\n    </Plugin>\n  </Plugins>", 1)},
-		{"a missing global setting is the last one", config, EC2ConfigSettings{Global: map[string]bool{"removecredentialsfromsyspreponstartup": false}},
-			strings.Replace(config, "  </GlobalSettings>", "    <RemoveCredentialsfromSysprepOnStartup>false</RemoveCredentialsfromSysprepOnStartup>\n  </GlobalSettings>", 1)},
-		{"a missing global setting is the only one", strings.Replace(parts(plugin("Ec2EventLog", "Enabled"), ""), "<GlobalSettings></GlobalSettings>", "<GlobalSettings/>", 1), EC2ConfigSettings{Global: map[string]bool{"ManageShutdown": true}},
-			"<Ec2ConfigurationSettings>\n<Plugins>" + plugin("Ec2EventLog", "Enabled") + "</Plugins>\n<GlobalSettings>\n  <ManageShutdown>true</ManageShutdown>\n</GlobalSettings>\n</Ec2ConfigurationSettings>"},
+		{
+			"a missing global setting is the last one", config,
+			EC2ConfigSettings{Global: map[string]bool{"removecredentialsfromsyspreponstartup": false}},
+			strings.Replace(config, "  </GlobalSettings>", "    <RemoveCredentialsfromSysprepOnStartup>false</RemoveCredentialsfromSysprepOnStartup>\n  </GlobalSettings>", 1),
+		},
+		{
+			"a missing global setting is the only one", strings.Replace(parts(plugin("Ec2EventLog", "Enabled"), ""), "<GlobalSettings></GlobalSettings>", "<GlobalSettings/>", 1),
+			EC2ConfigSettings{Global: map[string]bool{"ManageShutdown": true}},
+			"<Ec2ConfigurationSettings>\n<Plugins>" + plugin("Ec2EventLog", "Enabled") + "</Plugins>\n<GlobalSettings>\n  <ManageShutdown>true</ManageShutdown>\n</GlobalSettings>\n</Ec2ConfigurationSettings>",
+		},
 		{"a plug-in of somebody else's", parts(plugin("MyOwn", "Enabled"), "<Mine>true</Mine>"), EC2ConfigSettings{map[string]bool{"myown": false}, map[string]bool{"mine": false}}, parts(plugin("MyOwn", "Disabled"), "<Mine>false</Mine>")},
 	} {
 		t.Run(test.name, func(t *testing.T) {

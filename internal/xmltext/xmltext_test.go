@@ -171,8 +171,10 @@ func TestEditsChangeWhatTheyMust(t *testing.T) {
 		{"a comment stays beside the text", func(d *Document) error { return d.SetText(find(t, d, "g"), "x") }, "<g><!-- x --></g>", "<g>x<!-- x --></g>"},
 		{"an element goes with its line", func(d *Document) error { return d.Remove(find(t, d, "f")) }, "\n\t<f/>", ""},
 		{"an element goes from within a line", func(d *Document) error { return d.Remove(find(t, d, "e")) }, "<e>1</e>", ""},
-		{"a child is appended with lines of its own", func(d *Document) error { return d.Append(d.Root(), item) },
-			"</g>\n", "</g>\n\t<n>\n\t\t<o>&lt;&#252;&gt;</o>\n\t\t<p></p>\n\t</n>\n"},
+		{
+			"a child is appended with lines of its own", func(d *Document) error { return d.Append(d.Root(), item) },
+			"</g>\n", "</g>\n\t<n>\n\t\t<o>&lt;&#252;&gt;</o>\n\t\t<p></p>\n\t</n>\n",
+		},
 		{"a child is appended on the line", func(d *Document) error { return d.Append(find(t, d, "d"), item) }, "<e/></d>", "<e/><n><o>&lt;&#252;&gt;</o><p></p></n></d>"},
 		{"an only child", func(d *Document) error {
 			return d.Append(find(t, d, "f"), Fragment{Name: "n", Attributes: ` x="1"`, Value: "2"})

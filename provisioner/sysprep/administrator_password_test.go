@@ -155,12 +155,14 @@ func TestAPasswordThatCannotBeWhatWasWantedEndsTheBuild(t *testing.T) {
 	}{
 		{
 			"a password to keep that nobody knows",
-			runs(windows.Server2022, builder), map[string]any{"winrm_username": "builder", "administrator_password": map[string]any{"mode": "keep"}},
+			runs(windows.Server2022, builder),
+			map[string]any{"winrm_username": "builder", "administrator_password": map[string]any{"mode": "keep"}},
 			[]string{"the password cannot be kept", "is not the built-in administrator", "give administrator_password.value"},
 		},
 		{
 			"a password that EC2Config sets through Sysprep alone",
-			runs(windows.Server2012R2), map[string]any{"action": "shutdown", "administrator_password": map[string]any{"mode": "specify", "value": plantedPassword}},
+			runs(windows.Server2012R2),
+			map[string]any{"action": "shutdown", "administrator_password": map[string]any{"mode": "specify", "value": plantedPassword}},
 			[]string{"EC2Config sets a password that is specified only through Sysprep"},
 		},
 	} {

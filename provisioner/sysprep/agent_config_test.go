@@ -278,7 +278,8 @@ func TestAgentSettingsThatDoNotFitTheGuestEndTheBuild(t *testing.T) {
 	}{
 		{
 			"settings for another agent",
-			runs(windows.Server2022), map[string]any{"agent_config": some},
+			runs(windows.Server2022),
+			map[string]any{"agent_config": some},
 			[]string{"agent_config is for EC2Launch v1, and the guest has EC2Launch v2", "would get lost"},
 		},
 		{
