@@ -96,6 +96,14 @@ func TestWhatEachOrderChanges(t *testing.T) {
 func TestTheCommandsOfEachAgent(t *testing.T) {
 	t.Parallel()
 	const powershell = `%windir%\System32\WindowsPowerShell\v1.0\powershell.exe -NoProfile -NonInteractive -ExecutionPolicy Bypass -File `
+	// A task that is there goes before its script, and has to be there after it.
+	removes := func(task string) string {
+		task = "Amazon Ec2 Launch - " + task
+		return `%windir%\System32\cmd.exe /d /c if exist "%windir%\System32\Tasks\` + task + `" schtasks.exe /delete /f /tn "` + task + `"`
+	}
+	finds := func(task string) string {
+		return `%windir%\System32\schtasks.exe /query /tn "Amazon Ec2 Launch - ` + task + `"`
+	}
 	for _, test := range []struct {
 		agent Agent
 		order Order
@@ -104,29 +112,47 @@ func TestTheCommandsOfEachAgent(t *testing.T) {
 		{EC2LaunchV2{}, Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, []string{`%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe validate`, `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe sysprep`}},
 		{EC2LaunchV2{}, Order{Action: ActionSysprep, Shutdown: ShutdownAgent}, []string{`%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe validate`, `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe sysprep --shutdown`}},
 		{EC2LaunchV1{}, Order{Action: ActionSysprep, Shutdown: ShutdownNone}, []string{
+			removes("Instance Initialization"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -Schedule`,
+			finds("Instance Initialization"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SysprepInstance.ps1" -NoShutdown`,
 		}},
 		{EC2LaunchV1{}, Order{Action: ActionSysprep, Shutdown: ShutdownAgent}, []string{
+			removes("Instance Initialization"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -Schedule`,
+			finds("Instance Initialization"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SysprepInstance.ps1"`,
 		}},
 		{EC2Config{}, Order{Action: ActionSysprep, Shutdown: ShutdownSealed}, []string{`%ProgramFiles%\Amazon\Ec2ConfigService\Ec2Config.exe -sysprep`}},
 		{EC2Config{}, Order{Action: ActionSysprep, Shutdown: ShutdownAgent}, []string{`%ProgramFiles%\Amazon\Ec2ConfigService\Ec2Config.exe -sysprep`}},
 		{EC2LaunchV1{}, Order{Action: ActionSysprep, Shutdown: ShutdownSealed, Schedules: Schedules{PerBoot: true, Disks: true, EventLogs: true, Ready: true}}, []string{
+			removes("Instance Initialization"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -SchedulePerBoot`,
+			finds("Instance Initialization"),
+			removes("Disk Initialization"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeDisks.ps1" -Schedule`,
+			finds("Disk Initialization"),
+			removes("Event logs to Console"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SendEventLogs.ps1" -Schedule`,
+			finds("Event logs to Console"),
+			removes("Windows is Ready to Console"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SendWindowsIsReady.ps1" -Schedule`,
+			finds("Windows is Ready to Console"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SysprepInstance.ps1" -NoShutdown`,
 		}},
 		{EC2LaunchV2{}, Order{Action: ActionShutdown, Shutdown: ShutdownSealed}, []string{`%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe validate`, `%ProgramFiles%\Amazon\EC2Launch\EC2Launch.exe reset`}},
 		{EC2LaunchV1{}, Order{Action: ActionShutdown, Shutdown: ShutdownNone}, []string{
+			removes("Instance Initialization"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -Schedule`,
+			finds("Instance Initialization"),
 		}},
 		{EC2LaunchV1{}, Order{Action: ActionShutdown, Shutdown: ShutdownSealed, Schedules: Schedules{PerBoot: true, Ready: true}}, []string{
+			removes("Instance Initialization"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\InitializeInstance.ps1" -SchedulePerBoot`,
+			finds("Instance Initialization"),
+			removes("Windows is Ready to Console"),
 			powershell + `"%ProgramData%\Amazon\EC2-Windows\Launch\Scripts\SendWindowsIsReady.ps1" -Schedule`,
+			finds("Windows is Ready to Console"),
 		}},
 		{EC2Config{}, Order{Action: ActionShutdown, Shutdown: ShutdownSealed}, nil},
 	} {

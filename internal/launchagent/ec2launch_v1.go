@@ -117,6 +117,10 @@ func schedules(wanted Schedules) []schedule {
 // the machine's execution policy would not. For "Shutdown without Sysprep" AWS
 // says that the initialization is scheduled for the next boot, which also sets
 // the routes to the metadata and to KMS anew.
+//
+// The scripts end with 0 also when they could not register their task, and an
+// instance without it would never be set up. So a task that is there goes first,
+// and has to be there again afterwards.
 func (EC2LaunchV1) Commands(order Order) []guest.Command {
 	script := func(name, arguments string) guest.Command {
 		return guest.Command{
@@ -126,7 +130,14 @@ func (EC2LaunchV1) Commands(order Order) []guest.Command {
 	}
 	var commands []guest.Command
 	for _, one := range schedules(order.Schedules) {
-		commands = append(commands, script(one.script, one.arguments))
+		commands = append(commands,
+			guest.Command{
+				File:      `%windir%\System32\cmd.exe`,
+				Arguments: `/d /c if exist "%windir%\System32\Tasks\` + one.task + `" schtasks.exe /delete /f /tn "` + one.task + `"`,
+			},
+			script(one.script, one.arguments),
+			guest.Command{File: `%windir%\System32\schtasks.exe`, Arguments: `/query /tn "` + one.task + `"`},
+		)
 	}
 	switch {
 	case order.Action == ActionShutdown:

@@ -148,6 +148,29 @@ func TestARefusalPutsBackWhatEachAgentChanged(t *testing.T) {
 }
 
 // BeforeSysprep.cmd stops EC2Launch v1 from 1.3.2004052 on, and nothing else.
+// The scripts of EC2Launch v1 end with 0 whatever became of their tasks.
+func TestAnImageWhoseInstancesWouldNotBeSetUpIsNotSealed(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*windows.Machine){
+		"where the task of the guest's own first boot is left": nil,
+		"where there is no task":                               withoutTasks,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, windowsOf(runs(windows.Server2019, func(m *windows.Machine) {
+				m.Agent.RegistersNothing = true
+				if change != nil {
+					change(m)
+				}
+			})))
+			b.fails("ES-241", "schtasks.exe ended with code 1", "did not register the task", "InitializeInstance.ps1 -Schedule by hand")
+			b.recorded(handoff.StageRefused, "")
+			b.asBefore()
+			b.noResidue()
+		})
+	}
+}
+
 func TestABeforeSysprepThatFailsStopsANewerEC2LaunchV1(t *testing.T) {
 	t.Parallel()
 	fails := func(m *windows.Machine) {

@@ -95,12 +95,20 @@ func specializeRunsAt(order int, line string) func(*testing.T, *sealing) {
 	}
 }
 
+// ours says that a command is one that the plugin adds to the documented ones: it
+// removes a task before the script that registers it, and looks for it afterwards.
+func ours(command guest.Command) bool {
+	return strings.Contains(command.File+" "+command.Arguments, `schtasks.exe`)
+}
+
 // sealerRuns wants the sealer to have been told to run these, in this order.
 func sealerRuns(lines ...string) func(*testing.T, *sealing) {
 	return func(t *testing.T, s *sealing) {
 		var got []string
 		for _, one := range s.plan.Commands {
-			got = append(got, one.File+" "+one.Arguments)
+			if !ours(one) {
+				got = append(got, one.File+" "+one.Arguments)
+			}
 		}
 		if !slices.Equal(got, lines) {
 			t.Errorf("the sealer was told to run\n%s\nwanted\n%s", strings.Join(got, "\n"), strings.Join(lines, "\n"))
@@ -114,7 +122,9 @@ func agentRunsWithoutSysprep(agent launchagent.Agent, arguments ...string) func(
 	return func(t *testing.T, _ *sealing) {
 		var got []string
 		for _, one := range agent.Commands(launchagent.Order{Action: launchagent.ActionShutdown}) {
-			got = append(got, one.Arguments)
+			if !ours(one) {
+				got = append(got, one.Arguments)
+			}
 		}
 		if !slices.Equal(got, arguments) {
 			t.Errorf("%s runs %q, wanted %q", agent.Title(), got, arguments)

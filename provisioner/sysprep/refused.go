@@ -57,6 +57,10 @@ func (r *run) refused(ctx context.Context) error {
 	case guest.ReasonCommand:
 		failure.Code, failure.Next = codeCommand, notStarted+"; run the agent's command by hand on the guest to see what it says"
 		lines = append(lines, "the launch agent's command failed: "+state.Detail)
+		if strings.Contains(strings.ToLower(state.Detail), `\schtasks.exe `) {
+			failure.Next = notStarted + "; run InitializeInstance.ps1 -Schedule by hand on the guest, and see the Task Scheduler's log"
+			lines = append(lines, "EC2Launch v1 ended well and did not register the task by which it sets up each instance: no instance from the image would get a password.")
+		}
 	case guest.ReasonError:
 		failure.Code, failure.Next = codeSealer, "please report this with the logs"
 		lines = append(lines, "the sealer itself failed: "+state.Detail)

@@ -16,6 +16,9 @@ type AgentBehaviour struct {
 	// StatusCode is what EC2Launch.exe status ends with while there is a run
 	// to tell of: 0 ok, 1 failed, 2 running, 3 unknown, 4 query error.
 	StatusCode int `json:"status_code"`
+	// RegistersNothing makes EC2Launch v1's scripts with -Schedule end with 0
+	// without having registered their task.
+	RegistersNothing bool `json:"registers_nothing"`
 	// InvalidConfig makes EC2Launch.exe validate find a fault.
 	InvalidConfig string `json:"invalid_config"`
 }

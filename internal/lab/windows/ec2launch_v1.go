@@ -117,7 +117,7 @@ func (a v1) initialize() int {
 		return cannotRun(a.process)
 	}
 	a.do(func(g *Guest) {
-		g.addTask(&task{name: v1InitializeTask, file: cmdProgram, arguments: v1Action(v1Initialize, flag), user: systemUser})
+		g.register(&task{name: v1InitializeTask, file: cmdProgram, arguments: v1Action(v1Initialize, flag), user: systemUser})
 		if flag != "" {
 			g.dropTask(v1UserDataTask)
 		}
@@ -125,6 +125,14 @@ func (a v1) initialize() int {
 	})
 	a.log("Instance initialization is scheduled successfully")
 	return 0
+}
+
+// register registers a task of the agent's, or fails to without a word. The
+// lock is held.
+func (g *Guest) register(t *task) {
+	if !g.machine.Agent.RegistersNothing {
+		g.addTask(t)
+	}
 }
 
 // schedule is one of the agent's other scripts with -Schedule, which registers a
@@ -140,7 +148,7 @@ func (a v1) schedule(name, script, log, work string) int {
 	}
 	text := work + " is scheduled successfully"
 	a.do(func(g *Guest) {
-		g.addTask(&task{name: name, file: cmdProgram, arguments: v1Action(script, flags), user: systemUser})
+		g.register(&task{name: name, file: cmdProgram, arguments: v1Action(script, flags), user: systemUser})
 		g.v1LogTo(v1Data+`\Log\`+log, text)
 	})
 	a.say(text)
