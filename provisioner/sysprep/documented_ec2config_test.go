@@ -137,10 +137,17 @@ func documentedForEC2Config() []documentedGuest {
 				oobeRow(`<UserLocale>en-US</UserLocale>`, componentInternational),
 				oobeRow(`<HideEULAPage>true</HideEULAPage>`, componentShell, "OOBE"),
 				oobeRow(`<HideWirelessSetupInOOBE>true</HideWirelessSetupInOOBE>`, componentShell, "OOBE"),
+				oobeRow(`<NetworkLocation>Other</NetworkLocation>`, componentShell, "OOBE"),
 				oobeRow(`<ProtectYourPC>3</ProtectYourPC>`, componentShell, "OOBE"),
 				oobeRow(`<BluetoothTaskbarIconEnabled>false</BluetoothTaskbarIconEnabled>`, componentShell),
 				oobeRow(`<TimeZone>UTC</TimeZone>`, componentShell),
 				oobeRow(`<RegisteredOrganization>Amazon.com</RegisteredOrganization>`, componentShell),
+				oobeRow(`<RegisteredOwner>Amazon</RegisteredOwner>`, componentShell),
+				{
+					name: "the computer name is Windows' to choose", in: both, quote: "The system generates OS specific requirements such as a computer name and a SID.",
+					deviates: "sysprep2008.xml has ComputerName in a comment only",
+					sealed:   hasNoSetting(passSpecialize, componentShell, "ComputerName"),
+				},
 				{
 					name: "no component lets remote desktop in", in: both, quote: opensRDPLine,
 					deviates: "unlike the two other agents' answer files, which have a component for it",
@@ -149,6 +156,18 @@ func documentedForEC2Config() []documentedGuest {
 				{
 					name: "a first boot that goes on is known", in: both, quote: "EC2ConfigMonitorState: 0 Windows is being configured. SysprepState=IMAGE_STATE_UNDEPLOYABLE",
 					sealed: catalogueExplains("EC2ConfigMonitorState: 0 Windows is being configured. SysprepState=IMAGE_STATE_UNDEPLOYABLE", "ES-352"),
+				},
+				{
+					name: "a first boot that goes on says so", in: both, quote: "EC2ConfigMonitorState: 0 Windows is being configured. SysprepState=IMAGE_STATE_UNDEPLOYABLE",
+					booted: consoleSays("EC2ConfigMonitorState: 0 Windows is being configured. SysprepState=IMAGE_STATE_UNDEPLOYABLE"),
+				},
+				{
+					name: "the console says when Sysprep was", in: both, quote: "Windows sysprep configuration complete. Message: Sysprep Start Message: Sysprep End",
+					booted: consoleSays("Windows sysprep configuration complete.", "Message: Sysprep Start", "Message: Sysprep End"),
+				},
+				{
+					name: "SetupComplete.cmd calls PostSysprep.cmd", in: both, quote: `In public AMIs dated after April 2015, the file includes the following value: ` + postSysprep,
+					sealed: allOf(fileSays(setupScript, postSysprep), filesIn(configFolder+`\Scripts`, "PostSysprep.cmd")),
 				},
 				{
 					name: "the console says when Sysprep is done", in: both, quote: "Windows sysprep configuration complete.",
@@ -266,10 +285,7 @@ func documentedForEC2Config() []documentedGuest {
 		{
 			name: "EC2Config with commands at the end of setup", windows: windows.Server2012R2, answer: configAnswer,
 			options: map[string]any{"setup_complete": map[string]any{"commands": []string{writes("SetUp")}}},
-			change: func(m *windows.Machine) {
-				m.SetFile(setupScript, postSysprep+"\r\n")
-				m.SetFile(configFolder+`\Scripts\PostSysprep.cmd`, writes("Post")+"\r\n")
-			},
+			change:  func(m *windows.Machine) { m.SetFile(configFolder+`\Scripts\PostSysprep.cmd`, writes("Post")+"\r\n") },
 			rows: []documented{
 				{
 					name: "SetupComplete.cmd runs after OOBE", in: both, quote: `After the OOBE phase completes, the system executes the SetupComplete.cmd from the following location: C:\Windows\Setup\Scripts\SetupComplete.cmd.`,

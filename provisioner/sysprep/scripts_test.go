@@ -169,6 +169,7 @@ func TestTheOlderAgentsScriptsGetTheirCommands(t *testing.T) {
 		},
 		{
 			name: "EC2Config's where nothing calls the last one", windows: windows.Server2012R2,
+			change:  func(m *windows.Machine) { m.RemoveFile(setupPath) },
 			options: map[string]any{"post_sysprep": says("last")},
 			want:    map[string][]string{configPost: {"echo last"}, setupPath: {`call "%ProgramFiles%\Amazon\Ec2ConfigService\Scripts\PostSysprep.cmd"`}},
 		},
@@ -179,6 +180,7 @@ func TestTheOlderAgentsScriptsGetTheirCommands(t *testing.T) {
 		},
 		{
 			name: "EC2Config's where the user calls the last one", windows: windows.Server2012R2,
+			change:  func(m *windows.Machine) { m.RemoveFile(setupPath) },
 			options: map[string]any{"post_sysprep": says("last"), "setup_complete": map[string]any{"commands": []string{`call "` + configPost + `"`}}},
 			want:    map[string][]string{configPost: {"echo last"}, setupPath: {"call "}},
 		},

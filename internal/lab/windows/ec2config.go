@@ -19,6 +19,7 @@ const (
 	configBefore     = configFolder + `\Scripts\BeforeSysprep.cmd`
 	configBundle     = configFolder + `\Settings\BundleConfig.xml`
 	configSettings   = configFolder + `\Settings\Config.xml`
+	configPost       = configFolder + `\Scripts\PostSysprep.cmd`
 	configScramble   = configFolder + `\ScramblePassword.exe`
 	configLetters    = configFolder + `\Settings\DriveLetterConfig.xml`
 	configEvents     = configFolder + `\Settings\EventLogConfig.xml`

@@ -120,7 +120,7 @@ func (s *startup) agents() {
 	s.do(func(g *Guest) { state = g.hive.text(stateKey, "ImageState") })
 	if state != stateComplete {
 		s.fail("it waits for " + stateComplete + ", and the image state is " + state)
-		s.do(func(g *Guest) { g.print("Windows is being configured. SysprepState=" + state) })
+		s.do(func(g *Guest) { g.printSetUp(state) })
 		return
 	}
 	for _, agent := range s.guest.agents {

@@ -80,7 +80,8 @@ func TestEC2LaunchV1WithoutMetadataSetsNothing(t *testing.T) {
 func TestEC2ConfigForgetsThePasswordOfItsAnswerFile(t *testing.T) {
 	for _, forget := range []string{"true", "false"} {
 		m := Server2012R2()
-		answering(&m, configAnswerFile, shellSetup, administratorPassword(secret, "true"))
+		const owner = "<RegisteredOwner>Amazon</RegisteredOwner>"
+		answering(&m, configAnswerFile, owner, strings.Replace(administratorPassword(secret, "true"), shellSetup, owner, 1))
 		answering(&m, configBundle, "<Value>Yes<", "<Value>No<")
 		answering(&m, configSettings, "OnStartup>true<", "OnStartup>"+forget+"<")
 		bubble(t, m, func(t *testing.T, b *bench) {

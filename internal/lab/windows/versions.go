@@ -121,11 +121,9 @@ func (m *Machine) withV1(version string) {
 var letsRDPIn = strings.Replace(shippedBeforeSysprep, "/d 1", "/d 0", 1)
 
 var (
-	filledLocale  = regexp.MustCompile(`<(InputLocale|SystemLocale|UILanguage|UserLocale)>en-US<`)
-	netUser       = regexp.MustCompile(`<Path>net user Administrator [^<]*</Path>`)
-	v2Randomize   = regexp.MustCompile(`<Path>[^<]*randomize-password[^<]*</Path>`)
-	v2Components  = regexp.MustCompile(`(?s)\s*<component name="(?:Microsoft-Windows-TerminalServices-LocalSessionManager|Networking-MPSSVC-Svc)".*?</component>`)
-	afterCommands = regexp.MustCompile(`(\s*)</RunSynchronous>`)
+	filledLocale = regexp.MustCompile(`<(InputLocale|SystemLocale|UILanguage|UserLocale)>en-US<`)
+	netUser      = regexp.MustCompile(`<Path>net user Administrator [^<]*</Path>`)
+	v2Randomize  = regexp.MustCompile(`<Path>[^<]*randomize-password[^<]*</Path>`)
 )
 
 // shippedV1AnswerFile is EC2Launch v1's answer file: the locales and the first
@@ -138,14 +136,9 @@ func shippedV1AnswerFile() string {
 
 // shippedConfigAnswerFile is EC2Config's sysprep2008.xml: a script lets Remote
 // Desktop in again, not a component.
-func shippedConfigAnswerFile() string {
-	text := v2Components.ReplaceAllLiteralString(shippedAnswerFile, "")
-	text = v2Randomize.ReplaceAllLiteralString(text, `<Path>"`+configScramble+`" -u Administrator</Path>`)
-	return afterCommands.ReplaceAllStringFunc(text, func(end string) string {
-		return "\n        <RunSynchronousCommand wcm:action=\"add\">\n          <Order>3</Order>\n          <Path>\"" +
-			configFolder + "\\Scripts\\SysprepSpecializePhase.cmd\"</Path>\n        </RunSynchronousCommand>" + end
-	})
-}
+//
+//go:embed shipped/sysprep2008.xml
+var shippedConfigAnswerFile string
 
 //go:embed shipped/Config.xml
 var shippedConfig string
@@ -205,12 +198,15 @@ func Server2008R2() Machine {
 func (m *Machine) withEC2Config() {
 	for path, file := range map[string]File{
 		configProgram:    {Text: "MZ EC2Config", Version: "4.9.5777.0"},
-		configAnswerFile: {Text: "\ufeff" + shippedConfigAnswerFile()},
+		configAnswerFile: {Text: "\ufeff" + shippedConfigAnswerFile},
 		configBundle:     {Text: shippedBundleConfig},
 		configSettings:   {Text: shippedConfig},
 		configBefore:     {Text: shippedBeforeSysprep},
 		configLog:        {Text: "2026-01-12T08:02:30.114Z: Ec2ConfigService: Windows is Ready to use\r\n"},
 		configFolder + `\Scripts\SysprepSpecializePhase.cmd`: {Text: letsRDPIn},
+		// The AMIs have it since April 2015.
+		setupComplete:  {Text: `call "` + configPost + `"` + "\r\n"},
+		configPost:     {Text: "net start wuauserv\r\n"},
 		configScramble: {Text: "MZ ScramblePassword", Version: "4.9.5777.0"},
 		configLetters:  {Text: shippedDriveLetterConfig},
 		configEvents:   {Text: shippedEventLogConfig},

@@ -116,7 +116,7 @@ func (s *startup) setUp() bool {
 		g.setupRuns++
 		g.authGone = true
 		g.setImageState(stateUndeployable)
-		g.print("Windows is being configured. SysprepState=" + stateUndeployable)
+		g.printSetUp(stateUndeployable)
 		// Generalize has taken the built-in administrator's password away.
 		name, account := g.administrator()
 		account.Password, account.Disabled = "", true
@@ -153,7 +153,21 @@ func (s *startup) setUp() bool {
 		g.setText(setupKey, "CmdLine", "")
 		g.setDword(sysprepKey, "GeneralizationState", 7)
 		g.print("Windows sysprep configuration complete.")
+		if g.disk.file(configProgram) != nil {
+			g.print("Message: Sysprep Start")
+			g.print("Message: Sysprep End")
+		}
 	})
+}
+
+// printSetUp prints what an agent says of Windows Setup while it goes on, which
+// EC2Config says in its own way. The lock is held.
+func (g *Guest) printSetUp(state string) {
+	text := "Windows is being configured. SysprepState=" + state
+	if g.disk.file(configProgram) != nil && g.disk.file(v2Program) == nil {
+		text = "EC2ConfigMonitorState: 0 " + text
+	}
+	g.print(text)
 }
 
 var computerName = regexp.MustCompile(`^[A-Za-z0-9-]{1,15}$`)
