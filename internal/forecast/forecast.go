@@ -85,9 +85,9 @@ const (
 	Given Fate = "given"
 	// FromAnswerFile: the one in the answer file.
 	FromAnswerFile Fate = "answer-file"
-	// Unknown: a random one that nobody can learn.
+	// Unknown: nobody can tell, because the agent's settings cannot be read.
 	Unknown Fate = "unknown"
-	// Disabled: none; the account ends disabled.
+	// Disabled: none that anybody could know; the account ends disabled.
 	Disabled Fate = "disabled"
 	// Unchanged: the one that the machine has now.
 	Unchanged Fate = "unchanged"
@@ -157,12 +157,15 @@ func (f *Forecast) password(image Image) {
 	case image.Setup.Password:
 		f.Password = FromAnswerFile
 		f.say(subject, false, "Windows Setup sets the one in the answer file, the same on every instance, and %s leaves it alone; EC2 cannot show it, and it lies readable in the image, so do not share it", agent.Title)
-	case image.Setup.Scrambles:
-		f.Password = Unknown
-		f.say(subject, true, "NOBODY can log on as the administrator: the answer file's command scrambles the password, and %s sets no other; let administrator_password say what it is to be", agent.Title)
 	default:
+		// A password that is scrambled is no better than none: AWS's documents say of
+		// both that the account ends disabled.
 		f.Password = Disabled
-		f.say(subject, true, "the administrator's account ends DISABLED: neither the answer file nor %s gives it a password; let administrator_password say what it is to be", agent.Title)
+		how := "the answer file gives it no password"
+		if image.Setup.Scrambles {
+			how = "the answer file's command scrambles its password"
+		}
+		f.say(subject, true, "the administrator's account ends DISABLED: %s, and %s sets no other; let administrator_password say what it is to be", how, agent.Title)
 	}
 }
 

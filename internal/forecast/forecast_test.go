@@ -60,12 +60,12 @@ var cases = []struct {
 	{
 		"an agent that leaves a scrambled password alone",
 		Image{Agent: agent(func(a *Agent) { a.Password = agentconfig.Keep }), Setup: setup(nil)},
-		Forecast{Password: Unknown, UserData: true, RDP: true},
+		Forecast{Password: Disabled, UserData: true, RDP: true},
 	},
 	{
 		"settings that say nothing about the password leave the scrambled one",
 		Image{Agent: agent(func(a *Agent) { a.Password = "" }), Setup: setup(nil)},
-		Forecast{Password: Unknown, UserData: true, RDP: true},
+		Forecast{Password: Disabled, UserData: true, RDP: true},
 	},
 	{
 		"neither a password nor a scrambling",
