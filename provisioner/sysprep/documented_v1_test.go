@@ -213,7 +213,7 @@ func documentedForV1() []documentedGuest {
 			rows: []documented{
 				{
 					name: "the account is disabled", in: only, quote: "If you don't specify a password in unattend.xml, the administrator account is disabled.",
-					sealed: allOf(hasNoSetting(passOOBE, componentShell, "UserAccounts", "AdministratorPassword", "Value"), userIsTold("NOBODY can log on as the administrator")),
+					sealed: allOf(hasNoSetting(passOOBE, componentShell, "UserAccounts", "AdministratorPassword", "Value"), userIsTold("the administrator's account ends DISABLED")),
 					booted: administratorGets(windows.PasswordNone, false),
 				},
 			},
