@@ -100,8 +100,8 @@ func (p *parser) take(token xml.Token, start, end int) error {
 		return p.endElement(t, inside, start, end)
 	case xml.CharData:
 		if inside == nil {
-			if s := strings.TrimSpace(string(t)); s != "" {
-				return p.fail(start+strings.Index(p.text[start:end], s[:1]), "text outside the root element")
+			if strings.TrimSpace(string(t)) != "" {
+				return p.fail(start+space(p.text[start:end]), "text outside the root element")
 			}
 			return nil
 		}
