@@ -293,8 +293,23 @@ type bundled struct {
 		Name  string `xml:"Name"`
 		Value string `xml:"Value"`
 	} `xml:"Property"`
-	Before   string `xml:"SysPrep>PreSysprepRunCmd"`
-	Switches string `xml:"SysPrep>Switches"`
+	Sysprep []struct {
+		AnswerFile string `xml:"AnswerFilePath"`
+		Before     string `xml:"PreSysprepRunCmd"`
+		Switches   string `xml:"Switches"`
+	} `xml:"GeneralSettings>Sysprep"`
+}
+
+// inUse is what the file says of the answer file that Sysprep gets.
+func (b bundled) inUse(t *testing.T) (before, switches string) {
+	t.Helper()
+	for _, one := range b.Sysprep {
+		if one.AnswerFile == "sysprep2008.xml" {
+			return one.Before, one.Switches
+		}
+	}
+	t.Fatal("BundleConfig.xml has nothing for sysprep2008.xml")
+	return "", ""
 }
 
 func (s *sealing) bundle(t *testing.T) (bundle bundled) {

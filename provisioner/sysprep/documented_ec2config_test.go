@@ -66,7 +66,7 @@ func documentedForEC2Config() []documentedGuest {
 				{
 					name: "PreSysprepRunCmd is BeforeSysprep.cmd", in: both, quote: `The command is located in the following directory, by default: C:\Program Files\Amazon\Ec2ConfigService\Scripts\BeforeSysprep.cmd`,
 					sealed: func(t *testing.T, s *sealing) {
-						if got := s.bundle(t).Before; got != configBefore {
+						if got, _ := s.bundle(t).inUse(t); got != configBefore {
 							t.Errorf("PreSysprepRunCmd is %q", got)
 						}
 					},
@@ -84,7 +84,7 @@ func documentedForEC2Config() []documentedGuest {
 					deviates: "/quit in the place of /shutdown while the guest is being sealed, so that the sealer looks first; the image has /shutdown again; and no space before the file",
 					sealed: func(t *testing.T, s *sealing) {
 						sysprepRanAs(quitting(configSysprep))(t, s)
-						if got := s.bundle(t).Switches; got != "/oobe /generalize /shutdown" {
+						if _, got := s.bundle(t).inUse(t); got != "/oobe /generalize /shutdown" {
 							t.Errorf("the Switches in the image are %q", got)
 						}
 					},

@@ -65,11 +65,12 @@ type bundle struct {
 }
 
 // readBundle reads BundleConfig.xml. Where the element with the switches stands
-// does not matter; without one there is nothing to start Sysprep with.
+// does not matter, but that those beside the name of the answer file in use are
+// the ones that count; without any there is nothing to start Sysprep with.
 func readBundle(data []byte) (bundle, error) {
 	read := bundle{properties: map[string]string{}}
 	decoder := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
-	found := false
+	found, decided, answerFile := false, false, ""
 	for {
 		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
@@ -89,9 +90,19 @@ func readBundle(data []byte) (bundle, error) {
 				return bundle{}, fmt.Errorf("reading BundleConfig.xml: %w", err)
 			}
 			read.properties[strings.TrimSpace(property.Name)] = property.Value
-		case "Switches":
-			if err := decoder.DecodeElement(&read.switches, &start); err != nil {
+		case "Sysprep":
+			answerFile = ""
+		case "AnswerFilePath":
+			if err := decoder.DecodeElement(&answerFile, &start); err != nil {
 				return bundle{}, fmt.Errorf("reading BundleConfig.xml: %w", err)
+			}
+		case "Switches":
+			var switches string
+			if err := decoder.DecodeElement(&switches, &start); err != nil {
+				return bundle{}, fmt.Errorf("reading BundleConfig.xml: %w", err)
+			}
+			if mine := answerFile == "sysprep2008.xml"; mine || !decided {
+				read.switches, decided = switches, mine
 			}
 			found = true
 		}
