@@ -276,6 +276,85 @@ func TestEverySettingOfEachAgentReachesTheImage(t *testing.T) {
 	}
 }
 
+// Whole files of the user's take the places of the guest's, and the build's own
+// password is kept.
+func TestWholeFilesOfTheUsersReachTheImage(t *testing.T) {
+	const (
+		v2     = `C:\ProgramData\Amazon\EC2Launch`
+		v1     = `C:\ProgramData\Amazon\EC2-Windows\Launch`
+		config = `C:\Program Files\Amazon\Ec2ConfigService`
+	)
+	for _, test := range []struct {
+		name     string
+		describe func() windows.Machine
+		// files are the options for whole files and the guest's own, whose text old
+		// gets new.
+		files []struct{ option, path, old, new string }
+		// block is around the options of agent_config.
+		block, answers string
+	}{
+		{
+			"EC2Launch v2", windows.Server2025,
+			[]struct{ option, path, old, new string }{{"path", v2 + `\config\agent-config.yml`, "extendRootPartition", "extendRootPartition # ours"}},
+			"ec2launch_v2", v2 + `\sysprep\unattend.xml`,
+		},
+		{
+			"EC2Launch v1", windows.Server2016,
+			[]struct{ option, path, old, new string }{
+				{"path", v1 + `\Config\LaunchConfig.json`, `"setWallpaper": true`, `"setWallpaper": false`},
+				{"drive_letter_mapping_path", v1 + `\Config\DriveLetterMappingConfig.json`, "Sample Volume", "Our Volume"},
+				{"event_log_path", v1 + `\Config\EventLogConfig.json`, `"Error"`, `"Warning"`},
+			},
+			"ec2launch_v1", v1 + `\Sysprep\Unattend.xml`,
+		},
+		{
+			"EC2Config", windows.Server2012R2,
+			[]struct{ option, path, old, new string }{
+				{"config_path", config + `\Settings\Config.xml`, "<Ec2ConfigurationSettings>", "<Ec2ConfigurationSettings><!-- ours -->"},
+				{"bundle_config_path", config + `\Settings\BundleConfig.xml`, "<BundleConfig>", "<BundleConfig><!-- ours -->"},
+				{"drive_letter_config_path", config + `\Settings\DriveLetterConfig.xml`, "<DriveLetterMapping>", "<DriveLetterMapping><!-- ours -->"},
+				{"event_log_config_path", config + `\Settings\EventLogConfig.xml`, "<EventLogConfig>", "<EventLogConfig><!-- ours -->"},
+			},
+			"ec2config", config + `\sysprep2008.xml`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, guestOf(test.describe))
+			own := func(name, path, old, text string) (local string) {
+				data, there := b.guest().File(path)
+				if !there || !strings.Contains(string(data), old) {
+					t.Fatalf("the guest's %s has no %q:\n%s", path, old, data)
+				}
+				return b.write(name, strings.Replace(string(data), old, text, 1))
+			}
+			options := "    answer_file_path = \"" + own("answers.xml", test.answers, "<CopyProfile>true<", "<CopyProfile>false<") + "\"\n" +
+				"    administrator_password {\n      mode = \"keep\"\n    }\n    agent_config {\n      " + test.block + " {\n"
+			for _, file := range test.files {
+				options += "        " + file.option + " = \"" + own(file.option, file.path, file.old, file.new) + "\"\n"
+			}
+			options += "      }\n    }\n"
+			r := b.build(b.edited("full-job.pkr.hcl", "\n    before_sysprep {", "\n"+options+"    before_sysprep {"), nil)
+			b.wantOneAMI(r, "seen")
+			for _, file := range test.files {
+				if data, _ := b.guest().File(file.path); !strings.Contains(string(data), file.new) {
+					t.Errorf("the image's %s is not the user's:\n%s", file.path, data)
+				}
+			}
+			if data, _ := b.guest().File(test.answers); !strings.Contains(string(data), "<CopyProfile>false<") {
+				t.Errorf("the image's answer file is not the user's:\n%s", data)
+			}
+			password := b.lab.Machines()[0].Password()
+			if strings.Contains(r.output, password) || strings.Contains(r.log, password) {
+				t.Error("the password that is kept was shown")
+			}
+			if boot := b.firstBoot(); !boot.PasswordIs(password) {
+				t.Errorf("the instance has another password (%s):\n%s", boot.Password, r.output)
+			}
+		})
+	}
+}
+
 // firstBoot starts the stopped guest as an instance of its image would start.
 func (b *bench) firstBoot() windows.FirstBoot {
 	b.t.Helper()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
 )
 
 // changes are options that change every kind of file.
@@ -59,13 +60,19 @@ func TestABuildChangesTheAnswerFileAndTheScripts(t *testing.T) {
 }
 
 func TestADryRunThroughPackerMakesNoAMI(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, nil)
-	before := b.guest().Fingerprint()
-	r := b.build(b.edited("full-job.pkr.hcl", "\n    before_sysprep {", "\n    dry_run = true\n"+changes), nil)
-	b.wantFailure(r, "Dry run: nothing was changed on the guest, and nothing was sealed.", "ES-504", "the sealer was never started")
-	b.wantUnchanged(before, r)
-	if strings.Contains(r.output, planted) || strings.Contains(r.log, planted) {
-		t.Error("the password for instances was shown")
+	for name, describe := range map[string]func() windows.Machine{
+		"EC2Launch v2": windows.Server2022, "EC2Launch v1": windows.Server2019, "EC2Config": windows.Server2012R2,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, guestOf(describe))
+			before := b.guest().Fingerprint()
+			r := b.build(b.edited("full-job.pkr.hcl", "\n    before_sysprep {", "\n    dry_run = true\n"+changes), nil)
+			b.wantFailure(r, "What an instance from this image does at its first boot", "Dry run: nothing was changed on the guest, and nothing was sealed.", "ES-504", "the sealer was never started")
+			b.wantUnchanged(before, r)
+			if strings.Contains(r.output, planted) || strings.Contains(r.log, planted) {
+				t.Error("the password for instances was shown")
+			}
+		})
 	}
 }
