@@ -2,6 +2,7 @@ package agentconfig
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -87,6 +88,9 @@ func shownKey(key string) string {
 	return "a key"
 }
 
+// laterVersion are versions that a newer agent may bring.
+var laterVersion = regexp.MustCompile(`^1\.[0-9]{1,2}$`)
+
 func (c *configCheck) version(root *yaml.Node) {
 	v := member(root, "version")
 	switch {
@@ -97,6 +101,8 @@ func (c *configCheck) version(root *yaml.Node) {
 	case v.Value == "1.0" || v.Value == "1.1":
 	case v.Value == "1":
 		c.add(v, finding.Warning, "version-unknown", "write 1.0", "the version is 1; the AWS user guide writes 1.0")
+	case laterVersion.MatchString(v.Value):
+		c.add(v, finding.Warning, "version-unknown", "make sure that the agent on the guest knows it", "the version is %s; the AWS user guide knows 1.0 and 1.1", v.Value)
 	default:
 		c.add(v, finding.Error, "version-unknown", "write 1.0", "the version %q is not known; there are 1.0 and 1.1", v.Value)
 	}

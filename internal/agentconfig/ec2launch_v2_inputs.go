@@ -2,6 +2,7 @@ package agentconfig
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -11,7 +12,8 @@ import (
 )
 
 // shape checks a value against what it must look like. Of a secret one no
-// value is shown.
+// value is shown. An optional field with an empty text counts as left out, as
+// the agent, a program in Go, cannot tell the two apart.
 func (c *configCheck) shape(n *yaml.Node, s shape, task, path string, secret bool) {
 	if !fits(n, s) {
 		c.add(n, finding.Error, "input-shape", "write it as the AWS user guide on the task shows", "%s of the task %s is %s and must be %s", path, task, kindOf(n), s.kind)
@@ -27,7 +29,7 @@ func (c *configCheck) shape(n *yaml.Node, s shape, task, path string, secret boo
 		}
 		for _, f := range s.fields {
 			v := member(n, f.name)
-			if !empty(v) {
+			if !empty(v) && (f.need == required || v.Kind != yaml.ScalarNode || v.Value != "") {
 				c.shape(v, f.shape, task, path+"."+f.name, secret)
 				continue
 			}
@@ -65,12 +67,18 @@ func (c *configCheck) scalar(n *yaml.Node, s shape, task, path string, secret bo
 		shown = "the value"
 	}
 	switch {
+	case s.kind == aFlag && n.ShortTag() != "!!bool":
+		c.add(n, finding.Warning, "input-spelling", "write true or false", "%s of the task %s is the word %q, which only older readers of YAML take for true or false", path, task, n.Value)
 	case len(s.oneOf) > 0 && !slices.Contains(s.oneOf, n.Value):
-		if i := slices.IndexFunc(s.oneOf, func(w string) bool { return strings.EqualFold(w, n.Value) }); i >= 0 {
-			c.add(n, finding.Warning, "input-spelling", "write "+s.oneOf[i], "%s of the task %s is spelled %q here and %q in the AWS user guide", path, task, n.Value, s.oneOf[i])
+		if known := asRead(n.Value, s.oneOf); known != n.Value {
+			c.add(n, finding.Warning, "input-spelling", "write "+known, "%s of the task %s is spelled %q here and %q in the AWS user guide", path, task, n.Value, known)
 			return
 		}
-		c.add(n, finding.Error, "input-value", "write"+oneOfHint(s.oneOf)[1:], "%s of the task %s: %s is not one of %s", path, task, shown, strings.Join(s.oneOf, ", "))
+		severity, remedy := finding.Error, "write"+oneOfHint(s.oneOf)[1:]
+		if s.grows && nearest(n.Value, s.oneOf) == "" {
+			severity, remedy = finding.Warning, "make sure that the agent on the guest knows it"
+		}
+		c.add(n, severity, "input-value", remedy, "%s of the task %s: %s is not one of %s", path, task, shown, strings.Join(s.oneOf, ", "))
 	case s.kind == aText && s.need == required && n.Value == "":
 		c.add(n, finding.Error, "input-missing", "write a value", "%s of the task %s is empty", path, task)
 	case s.rule != nil:
@@ -87,6 +95,10 @@ func oneOfHint(oneOf []string) string {
 	return ": " + strings.Join(oneOf, " or ")
 }
 
+// oldFlag are the words that YAML 1.1 takes for true and false. Readers in Go,
+// as the agent's is, still do where they expect one of the two.
+var oldFlag = regexp.MustCompile(`^(?:[yY]|[yY]es|YES|[oO]n|ON|[nN]|[nN]o|NO|[oO]ff|OFF)$`)
+
 // fits says whether a value is of the kind that it must be. A number is a text
 // to the agent, which asks for one.
 func fits(n *yaml.Node, s shape) bool {
@@ -98,7 +110,7 @@ func fits(n *yaml.Node, s shape) bool {
 	}
 	switch s.kind {
 	case aFlag:
-		return n.ShortTag() == "!!bool"
+		return n.ShortTag() == "!!bool" || n.ShortTag() == "!!str" && oldFlag.MatchString(n.Value)
 	case aText:
 		return n.ShortTag() != "!!bool" && n.ShortTag() != "!!null"
 	}
@@ -178,7 +190,7 @@ func (c *configCheck) volumes(inputs *yaml.Node) {
 	}
 	for _, d := range devices.Content {
 		letter := member(d, "letter")
-		if empty(letter) || letter.Kind != yaml.ScalarNode {
+		if empty(letter) || letter.Kind != yaml.ScalarNode || letter.Value == "" {
 			continue
 		}
 		key := strings.ToUpper(letter.Value)

@@ -62,7 +62,9 @@ type shape struct {
 	kind shapeKind
 	need need
 	// oneOf are the words that a text may be, or that may stand for a list.
-	oneOf  []string
+	oneOf []string
+	// grows is set where newer agents have got more words.
+	grows  bool
 	fields []field
 	item   *shape
 	// rule looks closer at a text that has the right kind; it returns what is
@@ -152,8 +154,8 @@ var taskRules = []taskRule{
 	}}},
 	{taskSetWallpaper, always, []string{stagePreReady}, &shape{kind: aMap, need: required, fields: []field{
 		{"path", path(required)},
-		{"attributes", shape{kind: aList, item: &shape{kind: aText, oneOf: []string{
-			"architecture", "availabilityZone", "hostName", "instanceId", "instanceSize", "memory", "network", "privateIpAddress", "publicIpAddress",
+		{"attributes", shape{kind: aList, item: &shape{kind: aText, grows: true, oneOf: []string{
+			"architecture", "availabilityZone", "hostName", "instanceId", "instanceSize", "ipv6Address", "memory", "network", "privateIpAddress", "publicIpAddress",
 		}}}},
 		{"instanceTags", shape{kind: aList, oneOf: []string{"AllTags"}, item: &shape{kind: aText}}},
 	}}},
