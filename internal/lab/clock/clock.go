@@ -43,6 +43,14 @@ func (c *Clock) Real(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / c.Speed)
 }
 
+// Lab returns how much of the lab's time passes while the world needs d.
+func (c *Clock) Lab(d time.Duration) time.Duration {
+	if c == nil || c.Speed <= 0 || c.Speed == 1 {
+		return d
+	}
+	return time.Duration(float64(d) * c.Speed)
+}
+
 // Wait blocks for the lab's duration d or until ctx is done, whichever is
 // first, and returns ctx's error in the second case.
 func (c *Clock) Wait(ctx context.Context, d time.Duration) error {
