@@ -3,6 +3,7 @@ package agentconfig
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -156,6 +157,18 @@ func (f *EC2LaunchV2) HoldsSecret() bool {
 		}
 	}
 	return false
+}
+
+// Secrets are the passwords that stand readable in the file, for a filter of
+// what is printed. Of short ones there are none: the agent does not take them.
+func (f *EC2LaunchV2) Secrets() []string {
+	var values []string
+	for _, s := range f.secrets() {
+		if !s.encrypted && s.node.Kind == yaml.ScalarNode && utf8.RuneCountInString(s.node.Value) >= minPassword {
+			values = append(values, s.node.Value)
+		}
+	}
+	return values
 }
 
 // secret is a value that nobody may see.

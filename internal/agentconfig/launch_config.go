@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/diagnosis/finding"
 )
@@ -164,6 +165,16 @@ func (f *LaunchConfig) HoldsSecret() bool {
 		return false
 	}
 	return len(f.secrets()) > 0
+}
+
+// Secrets are the passwords that stand readable in the file, for a filter of
+// what is printed. Of short ones there are none: the agent does not take them.
+func (f *LaunchConfig) Secrets() []string {
+	password := f.root.textOf(keyPassword)
+	if utf8.RuneCountInString(password) < minPassword || strings.EqualFold(f.root.textOf(keyPasswordType), launchEncrypted) {
+		return nil
+	}
+	return []string{password}
 }
 
 // secrets are the values that are or may be the password.

@@ -557,6 +557,10 @@ func (r *run) prepareSetting(setting wantedSetting) (agentFile, error) {
 			}
 		}
 	}
+	if told, ok := file.(interface{ Secrets() []string }); ok {
+		// The agent may print them.
+		r.hide(told.Secrets()...)
+	}
 	// EC2Launch v1 would take its defaults without a word; the other agents say
 	// what they think of their own files.
 	strict := changes || setting.agent.ID() == (launchagent.EC2LaunchV1{}).ID()
@@ -571,7 +575,7 @@ func (r *run) prepareSetting(setting wantedSetting) (agentFile, error) {
 	if piece.Exists && bytes.Equal(file.Bytes(), was) {
 		return file, nil
 	}
-	if r.overPacker() && file.HoldsSecret() {
+	if r.overPacker() && (file.HoldsSecret() || r.tells(file.Bytes())) {
 		return nil, secretFailure("the agent's settings hold a password")
 	}
 	before := was

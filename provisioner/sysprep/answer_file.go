@@ -234,7 +234,7 @@ func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[gues
 	if file == shipped {
 		return file, nil
 	}
-	if r.overPacker() && file.HoldsSecret() {
+	if r.overPacker() && (file.HoldsSecret() || r.tells(file.Bytes())) {
 		return nil, secretFailure("the answer file holds a password or a product key")
 	}
 	difference := []string{"the agent's own file cannot be compared with"}

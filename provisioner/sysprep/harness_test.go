@@ -428,7 +428,7 @@ func (b *bench) keepsTheSecret() {
 			return err
 		}
 		data, err := os.ReadFile(path)
-		if err == nil && (bytes.Contains(data, []byte(secret)) || bytes.Contains(data, utf16(secret))) {
+		if err == nil && (bytes.Contains(data, []byte(secret)) || bytes.Contains(data, inUTF16(secret))) {
 			b.t.Errorf("the password is in the file %s", entry.Name())
 		}
 		return err

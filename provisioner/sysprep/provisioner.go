@@ -57,7 +57,7 @@ func (p *Provisioner) Provision(ctx context.Context, ui packersdk.Ui, comm packe
 	// to be said at once, and the guardian does what takes longer.
 	stop := context.AfterFunc(ctx, r.announce)
 	defer stop()
-	err = r.seal(ctx)
+	err = r.veil(r.seal(ctx))
 	if ctx.Err() != nil {
 		r.cancelled(ctx)
 		err = fmt.Errorf("cancelled: %w", ctx.Err())
@@ -133,6 +133,8 @@ type run struct {
 
 	// secrets takes the secrets out of what the user sees.
 	secrets *strings.Replacer
+	// known are these secrets.
+	known []string
 
 	mu      sync.Mutex
 	reached handoff.Stage
@@ -140,14 +142,10 @@ type run struct {
 
 func (p *Provisioner) begin(ui packersdk.Ui, comm packersdk.Communicator, data map[string]any) (*run, error) {
 	r := &run{config: &p.config, ui: ui, comm: comm, build: readBuildData(data), began: time.Now()}
-	secrets := p.config.secrets()
+	r.hide(p.config.secrets()...)
 	if password := r.build.password(); password != "" {
-		secrets = append(secrets, password)
-		if p.Hide != nil {
-			p.Hide(password)
-		}
+		r.hide(password)
 	}
-	r.secrets = hiding(secrets)
 	if err := p.config.unknowns(); err != nil {
 		return nil, err
 	}
@@ -168,17 +166,6 @@ func (p *Provisioner) begin(ui packersdk.Ui, comm packersdk.Communicator, data m
 	return r, nil
 }
 
-// hiding returns what replaces each secret by a word.
-func hiding(secrets []string) *strings.Replacer {
-	var pairs []string
-	for _, secret := range secrets {
-		if secret != "" {
-			pairs = append(pairs, secret, "<sensitive>")
-		}
-	}
-	return strings.NewReplacer(pairs...)
-}
-
 // newToken makes this build's word: 16 hexadecimal digits.
 func newToken() string {
 	var word [8]byte
@@ -191,14 +178,14 @@ func (r *run) say(format string, args ...any) {
 	r.ui.Say(r.secrets.Replace(fmt.Sprintf(format, args...)))
 }
 
-// logf writes a detail to Packer's log.
+// logf writes a detail to Packer's log. No secret gets through.
 func (r *run) logf(format string, args ...any) {
-	log.Printf("[DEBUG] "+format, args...)
+	log.Printf("[DEBUG] %s", r.secrets.Replace(fmt.Sprintf(format, args...)))
 }
 
 // mark puts a moment into the record's timeline.
 func (r *run) mark(phase, imageState, note string) {
-	r.record.Mark(time.Now().UTC(), phase, imageState, note)
+	r.record.Mark(time.Now().UTC(), phase, imageState, r.secrets.Replace(note))
 }
 
 // save writes the record. A record that cannot be written before the trigger

@@ -1,7 +1,6 @@
 package sysprep
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -179,27 +178,6 @@ func (r *run) collect(ctx context.Context) (folder string, count int) {
 		count++
 	}
 	return folder, count
-}
-
-// redact takes the secrets that this build knows out of a log, in the two
-// encodings that logs have.
-func (r *run) redact(data []byte) []byte {
-	for _, secret := range append(r.config.secrets(), r.build.password()) {
-		if secret == "" {
-			continue
-		}
-		data = bytes.ReplaceAll(data, []byte(secret), []byte("<sensitive>"))
-		data = bytes.ReplaceAll(data, utf16(secret), utf16("<sensitive>"))
-	}
-	return data
-}
-
-func utf16(text string) []byte {
-	var out []byte
-	for _, b := range []byte(text) {
-		out = append(out, b, 0)
-	}
-	return out
 }
 
 // adopt makes the job of an earlier attempt's sealing.

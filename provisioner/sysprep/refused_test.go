@@ -167,7 +167,7 @@ func TestASecretInTheGuestsLogsIsTakenOut(t *testing.T) {
 		m.Sysprep.Refuse = windows.RefuseBitLocker()
 		password := m.Accounts["Administrator"].Password
 		m.SetFile(agentFolder+`\log\agent.log`, "the password is "+password+"\r\n")
-		m.Files[agentFolder+`\log\error.log`] = windows.File{Data: append([]byte{0xff, 0xfe}, utf16("the password is "+password+"\r\n")...)}
+		m.Files[agentFolder+`\log\error.log`] = windows.File{Data: append([]byte{0xff, 0xfe}, inUTF16("the password is "+password+"\r\n")...)}
 	}))
 	if err := b.provision(t.Context()); err == nil {
 		t.Fatal("the provisioner succeeded")

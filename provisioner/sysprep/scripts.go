@@ -220,7 +220,7 @@ func (r *run) prepareScript(script wantedScript) error {
 			r.say("Warning: %s", f)
 		}
 	}
-	if r.overPacker() && r.secrets.Replace(string(data)) != string(data) {
+	if r.overPacker() && r.tells(data) {
 		return secretFailure(name + " holds a secret of this build's options")
 	}
 	r.place(name, script.path, data, lineChanges(was, data))
