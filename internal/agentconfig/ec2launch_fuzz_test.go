@@ -68,7 +68,7 @@ func FuzzParseEC2LaunchV2(f *testing.F) {
 		if diff := cmp.Diff(before, otherTasks(file)); diff != "" {
 			t.Errorf("an edit of %q changes other tasks:\n%s", data, diff)
 		}
-		if !file.HoldsSecret() || bytes.Contains(file.Redacted(), []byte("s3cret")) {
+		if !file.HoldsSecret() || !bytes.Contains(data, []byte("s3cret")) && bytes.Contains(file.Redacted(), []byte("s3cret")) {
 			t.Errorf("the password is not hidden:\n%s", file.Redacted())
 		}
 	})
@@ -120,7 +120,7 @@ func FuzzParseLaunchConfig(f *testing.F) {
 				t.Errorf("the edit made an error: %s\n%q", id, file.Bytes())
 			}
 		}
-		if got, ok := again.Value("adminpassword"); !ok || got != planted || !again.HoldsSecret() || bytes.Contains(again.Redacted(), []byte("s3cret")) {
+		if got, ok := again.Value("adminpassword"); !ok || got != planted || !again.HoldsSecret() || !bytes.Contains(data, []byte("s3cret")) && bytes.Contains(again.Redacted(), []byte("s3cret")) {
 			t.Errorf("the password is %q, %v\n%q", got, ok, again.Redacted())
 		}
 		if err := again.Apply(s); err != nil || !bytes.Equal(again.Bytes(), file.Bytes()) {

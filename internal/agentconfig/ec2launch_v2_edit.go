@@ -165,10 +165,11 @@ func (t TaskSetting) node() (*yaml.Node, error) {
 var errNotEditable = errors.New("the file cannot be edited without changing other parts of it; edit it by hand")
 
 // Apply carries the settings out. A file that has them already is left as it
-// is, byte for byte; after an edit a file in YAML is written anew with its
-// comments and the order of its keys, indented as AWS does and without empty
-// lines, and one in JSON with its own indentation. After an error the file is as
-// it was before.
+// is, byte for byte. In a file in YAML only the lines of the tasks that change
+// are written anew, with their comments and the order of their keys; where the
+// stages or tasks have no lines of their own the whole file is, indented as AWS
+// does and without empty lines. One in JSON is written anew with its own
+// indentation. After an error the file is as it was before.
 func (f *EC2LaunchV2) Apply(s EC2LaunchV2Settings) error {
 	if errs := s.Validate(); len(errs) > 0 {
 		return fmt.Errorf("%s: %w", f.name, errors.Join(errs...))
@@ -187,21 +188,37 @@ func (f *EC2LaunchV2) Apply(s EC2LaunchV2Settings) error {
 	if same(f.root, after.root) {
 		return nil
 	}
-	text, err := after.write()
+	written, err := f.rewritten(&after)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
-	}
-	// What was written must read back as what was meant.
-	written, err := ParseEC2LaunchV2(f.name, f.encode(text))
-	if err != nil {
-		return fmt.Errorf("%s: the edited file cannot be read: %w", f.name, err)
-	}
-	if !same(written.root, after.root) {
-		return fmt.Errorf("%s: %w", f.name, errNotEditable)
 	}
 	written.original, written.edited = f.original, true
 	*f = *written
 	return nil
+}
+
+// rewritten is the file with the tree of an edited copy of it. What was written
+// must read back as what was meant.
+func (f *EC2LaunchV2) rewritten(after *EC2LaunchV2) (*EC2LaunchV2, error) {
+	if f.doc != nil {
+		if text, ok := f.splice(after.root); ok {
+			if written, err := ParseEC2LaunchV2(f.name, f.encode(text)); err == nil && same(written.root, after.root) {
+				return written, nil
+			}
+		}
+	}
+	text, err := after.write()
+	if err != nil {
+		return nil, err
+	}
+	written, err := ParseEC2LaunchV2(f.name, f.encode(text))
+	if err != nil {
+		return nil, fmt.Errorf("the edited file cannot be read: %w", err)
+	}
+	if !same(written.root, after.root) {
+		return nil, errNotEditable
+	}
+	return written, nil
 }
 
 // write is the tree as text, without a byte order mark.

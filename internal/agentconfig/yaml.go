@@ -1,7 +1,6 @@
 package agentconfig
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -142,23 +141,35 @@ func tabIndented(line string) bool {
 // indented as the file has them: AWS's own files come both with "  - " and with
 // "- " under a key.
 func (f *textFile) writeYAML(doc *yaml.Node) (string, error) {
-	var b bytes.Buffer
+	var b strings.Builder
 	if strings.HasPrefix(strings.ReplaceAll(f.text, "\r\n", "\n"), "---\n") {
 		b.WriteString("---\n")
 	}
-	spellNulls(doc, false)
+	text, err := encodeYAML(doc, compactLists(doc))
+	if err != nil {
+		return "", err
+	}
+	b.WriteString(text)
+	return strings.ReplaceAll(b.String(), "\n", f.lineEnd()), nil
+}
+
+// encodeYAML is a tree as the YAML library writes it, with LF as line end.
+// compact lists begin in the column of their key.
+func encodeYAML(n *yaml.Node, compact bool) (string, error) {
+	spellNulls(n, false)
+	var b strings.Builder
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if compactLists(doc) {
+	if compact {
 		e.CompactSeqIndent()
 	}
-	if err := e.Encode(doc); err != nil {
+	if err := e.Encode(n); err != nil {
 		return "", fmt.Errorf("writing the YAML: %w", err)
 	}
 	if err := e.Close(); err != nil {
 		return "", fmt.Errorf("writing the YAML: %w", err)
 	}
-	return strings.ReplaceAll(b.String(), "\n", f.lineEnd()), nil
+	return b.String(), nil
 }
 
 // spellNulls writes out what is left empty between braces or brackets, for which
