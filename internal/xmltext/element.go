@@ -122,21 +122,25 @@ func (e *Element) Scope() map[string]string {
 	}
 	slices.Reverse(chain)
 	for _, c := range chain {
-		c.bindInto(out)
+		for _, a := range c.Attrs {
+			if prefix, ok := a.declares(); ok {
+				out[prefix] = a.Value
+			}
+		}
 	}
 	return out
 }
 
-// bindInto adds the element's own namespace declarations.
-func (e *Element) bindInto(scope map[string]string) {
-	for _, a := range e.Attrs {
-		switch {
-		case a.Prefix == "xmlns":
-			scope[a.Local] = a.Value
-		case a.Prefix == "" && a.Local == "xmlns":
-			scope[""] = a.Value
-		}
+// declares is the prefix that an attribute binds to a namespace, empty for the
+// default one; ok is false for any other attribute.
+func (a Attr) declares() (prefix string, ok bool) {
+	switch {
+	case a.Prefix == "xmlns":
+		return a.Local, true
+	case a.Prefix == "" && a.Local == "xmlns":
+		return "", true
 	}
+	return "", false
 }
 
 // Qualify gives a name the prefix of the element.

@@ -161,6 +161,7 @@ func (p *parser) endElement(t xml.EndElement, inside *Element, start, end int) e
 // has accepted the tag, so every attribute is name, equals sign, quoted value.
 func (p *parser) attributes(e *Element, attrs []xml.Attr) error {
 	at := e.Start + 1 + len(e.Name())
+	seen := make(map[xml.Name]bool, len(attrs))
 	for _, x := range attrs {
 		at += space(p.text[at:])
 		a := Attr{Prefix: x.Name.Space, Local: x.Name.Local, Value: x.Value, Start: at}
@@ -179,11 +180,10 @@ func (p *parser) attributes(e *Element, attrs []xml.Attr) error {
 		a.ValueEnd = a.ValueStart + n
 		at = a.ValueEnd + 1
 		a.End = at
-		for _, b := range e.Attrs {
-			if a.Prefix == b.Prefix && a.Local == b.Local {
-				return p.fail(a.Start, "the attribute %s stands twice in <%s>", a.Name(), e.Name())
-			}
+		if seen[x.Name] {
+			return p.fail(a.Start, "the attribute %s stands twice in <%s>", a.Name(), e.Name())
 		}
+		seen[x.Name] = true
 		e.Attrs = append(e.Attrs, a)
 	}
 	return nil
@@ -199,18 +199,21 @@ func rawName(n xml.Name) string {
 	return n.Space + ":" + n.Local
 }
 
-// resolve gives every element and attribute its namespace.
-func (e *Element) resolve(outer map[string]string) {
-	scope := outer
+// resolve gives every element and attribute its namespace. The scope is that of
+// the parent, and is so again afterwards: a copy for each element would take
+// minutes for a file made of declarations.
+func (e *Element) resolve(scope map[string]string) {
 	for _, a := range e.Attrs {
-		if a.Prefix == "xmlns" || a.Prefix == "" && a.Local == "xmlns" {
-			scope = make(map[string]string, len(outer)+2)
-			for k, v := range outer {
-				scope[k] = v
-			}
-			e.bindInto(scope)
-			break
+		prefix, ok := a.declares()
+		if !ok {
+			continue
 		}
+		if outer, bound := scope[prefix]; bound {
+			defer func() { scope[prefix] = outer }()
+		} else {
+			defer delete(scope, prefix)
+		}
+		scope[prefix] = a.Value
 	}
 	e.Space, e.Bound = scope[e.Prefix]
 	if e.Prefix == "" {

@@ -3,8 +3,10 @@ package xmltext
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 )
 
@@ -316,6 +318,37 @@ func checkPlaces(t *testing.T, d *Document, e *Element) {
 	for _, p := range e.Pieces {
 		if p.Start < e.StartEnd || p.End > e.EndStart || p.Comment != strings.HasPrefix(text[p.Start:p.End], "<!--") {
 			t.Errorf("a piece of %s is %q", e.Name(), text[p.Start:p.End])
+		}
+	}
+}
+
+// TestAFileOfDeclarationsIsReadInTime holds shapes on which a reader that copies
+// the namespaces for each element, or compares each attribute with all others,
+// takes minutes.
+func TestAFileOfDeclarationsIsReadInTime(t *testing.T) {
+	var attributes, declarations strings.Builder
+	for i := range 60_000 {
+		fmt.Fprintf(&attributes, " a%d=''", i)
+	}
+	for i := range 20_000 {
+		fmt.Fprintf(&declarations, " xmlns:a%d='urn:%[1]d'", i)
+	}
+	for name, text := range map[string]string{
+		"attributes": "<r" + attributes.String() + "/>",
+		"namespaces": "<r" + declarations.String() + ">" + strings.Repeat("<a19999:e xmlns:a0='x'/>", 20_000) + "<a0:last/></r>",
+	} {
+		start := time.Now()
+		d, err := Parse("f.xml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(d.Root().Children); n > 0 {
+			if first, last := d.Root().Children[0], d.Root().Children[n-1]; first.Space != "urn:19999" || last.Space != "urn:0" {
+				t.Errorf("%s: %q and %q", name, first.Space, last.Space)
+			}
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%s took %v", name, took)
 		}
 	}
 }
