@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -180,10 +178,13 @@ func formatted[T any](list []T, format func([]T) []byte) []byte {
 	return format(list)
 }
 
+// letters, as events, leaves out what Packer does not know yet.
 func letters(blocks []DriveLetterConfig) []agentconfig.DriveLetter {
 	list := make([]agentconfig.DriveLetter, 0, len(blocks))
 	for _, b := range blocks {
-		list = append(list, agentconfig.DriveLetter{Volume: b.Volume, Letter: b.Letter})
+		if aws.Known(b.Volume) && aws.Known(b.Letter) {
+			list = append(list, agentconfig.DriveLetter{Volume: b.Volume, Letter: b.Letter})
+		}
 	}
 	return list
 }
@@ -191,6 +192,9 @@ func letters(blocks []DriveLetterConfig) []agentconfig.DriveLetter {
 func events(blocks []EventLogConfig) []agentconfig.Event {
 	list := make([]agentconfig.Event, 0, len(blocks))
 	for _, b := range blocks {
+		if !aws.Known(b.Log) || !aws.Known(b.Source) || !aws.Known(b.Level) {
+			continue
+		}
 		e := agentconfig.Event{Log: b.Log, Source: b.Source, Level: b.Level, Entries: b.Entries}
 		setDefault(&e.Level, "Error")
 		if e.Entries == 0 {
@@ -243,6 +247,9 @@ func (c *Config) agentBlocks() []launchagent.Agent {
 func (c *Config) ec2LaunchV2Settings() agentconfig.EC2LaunchV2Settings {
 	s := agentconfig.EC2LaunchV2Settings{Password: c.agentPassword()}
 	for _, name := range c.v2().RemoveTasks {
+		if !aws.Known(name) {
+			continue
+		}
 		stage, task, staged := strings.Cut(name, "/")
 		if !staged {
 			stage, task = "", name
@@ -273,15 +280,21 @@ func (c *Config) schedules() launchagent.Schedules {
 	return launchagent.Schedules{PerBoot: v1.RunOnEveryBoot, Disks: v1.InitializeDisks, EventLogs: v1.SendEventLogs, Ready: v1.SendWindowsIsReady}
 }
 
+// What of EC2Config's Config.xml is about the administrator's password.
+const (
+	setPasswordPlugin = "Ec2SetPassword"
+	removeCredentials = "RemoveCredentialsfromSysprepOnStartup"
+)
+
 // ec2ConfigSettings are those of Config.xml. With a password that stands in the
 // answer file EC2Config has to remove it from there when it starts.
 func (c *Config) ec2ConfigSettings() agentconfig.EC2ConfigSettings {
 	block := c.ec2config()
 	s := agentconfig.EC2ConfigSettings{Plugins: make(map[string]bool), Global: make(map[string]bool)}
 	if p := c.agentPassword(); p != nil {
-		s.Plugins["Ec2SetPassword"] = p.Mode == agentconfig.Random
+		s.Plugins[setPasswordPlugin] = p.Mode == agentconfig.Random
 		if p.Mode != agentconfig.Random {
-			s.Global["RemoveCredentialsfromSysprepOnStartup"] = true
+			s.Global[removeCredentials] = true
 		}
 	}
 	maps.Copy(s.Plugins, switchesOf(block.Plugins))
@@ -322,136 +335,6 @@ func (s settingFile) used(c *Config) bool {
 		}
 	}
 	return false
-}
-
-// loadAgentConfig checks the block agent_config, with the local files that it
-// names.
-func (c *Config) loadAgentConfig(wrong wrongFunc) {
-	c.settingFiles = make(map[string][]byte)
-	if c.AgentConfig == nil {
-		return
-	}
-	blocks := c.agentBlocks()
-	if len(blocks) == 0 {
-		wrong("agent_config", "it says nothing; give a block ec2launch_v2, ec2launch_v1 or ec2config")
-	}
-	if _, known := launchagent.ByID(c.Agent); known && len(blocks) > 0 {
-		found := false
-		for _, agent := range blocks {
-			found = found || agent.ID() == c.Agent
-		}
-		if !found {
-			wrong("agent_config", "it has no block for the agent %q", c.Agent)
-		}
-	}
-	for _, file := range settingFiles() {
-		if file.used(c) {
-			c.loadSettingFile(file, wrong)
-		}
-	}
-	c.checkAgentSettings(wrong)
-}
-
-func (c *Config) loadSettingFile(file settingFile, wrong wrongFunc) {
-	path, content := file.whole(c.AgentConfig)
-	option, name := file.option(file.path), path
-	var data []byte
-	switch {
-	case path != "" && content != "":
-		wrong(file.option(file.content), "%s is given too; drop one of them", file.path)
-		return
-	case path != "":
-		if !aws.Known(path) {
-			return
-		}
-		if file.wanted(c) && file.kind != launchagent.MainConfig && file.kind != launchagent.BundleConfig {
-			wrong(option, "blocks for the same file are given too; drop one of them")
-			return
-		}
-		var err error
-		if data, err = os.ReadFile(path); err != nil {
-			wrong(option, "%w", err)
-			return
-		}
-	case content != "":
-		if !aws.Known(content) {
-			return
-		}
-		option = file.option(file.content)
-		name, data = option, []byte(content)
-	default:
-		return
-	}
-	parsed, err := file.parse(name, data)
-	if err != nil {
-		wrong(option, "%w", err)
-		return
-	}
-	for _, f := range parsed.Check() {
-		switch f.Severity {
-		case finding.Error:
-			wrong(option, "%s", f)
-		case finding.Warning:
-			c.warnings = append(c.warnings, f.String())
-		}
-	}
-	c.settingFiles[file.key()] = data
-}
-
-// key names the file among those of all agents.
-func (s settingFile) key() string { return s.agent.ID() + " " + string(s.kind) }
-
-// checkAgentSettings checks the single settings of the blocks.
-func (c *Config) checkAgentSettings(wrong wrongFunc) {
-	each := func(block string, errs []error) {
-		for _, err := range errs {
-			option, problem, named := strings.Cut(err.Error(), ": ")
-			if !named {
-				option, problem = "", err.Error()
-			}
-			option = strings.Replace(option, "global[", "global_settings[", 1)
-			option = strings.Replace(option, "remove[", "remove_tasks[", 1)
-			wrong(strings.TrimSuffix("agent_config."+block+"."+option, "."), "%s", problem)
-		}
-	}
-	v2 := c.ec2LaunchV2Settings()
-	v2.Password = nil
-	each("ec2launch_v2", v2.Validate())
-	each("ec2launch_v1", agentconfig.ValidateDriveLetters(letters(c.v1().DriveLetters)))
-	each("ec2launch_v1", agentconfig.ValidateEvents(events(c.v1().EventLogs)))
-	each("ec2config", agentconfig.ValidateDriveLetters(letters(c.ec2config().DriveLetters)))
-	each("ec2config", agentconfig.ValidateEvents(events(c.ec2config().EventLogs)))
-	each("ec2config", agentconfig.EC2ConfigSettings{Plugins: switchesOf(c.ec2config().Plugins), Global: switchesOf(c.ec2config().GlobalSettings)}.Validate())
-	for _, option := range []struct {
-		name  string
-		words map[string]string
-	}{{"plugins", c.ec2config().Plugins}, {"global_settings", c.ec2config().GlobalSettings}} {
-		for _, name := range slices.Sorted(maps.Keys(option.words)) {
-			word := option.words[name]
-			if _, err := strconv.ParseBool(word); err != nil && aws.Known(word) {
-				wrong("agent_config.ec2config."+option.name+"["+strconv.Quote(name)+"]", "%q is neither true nor false", word)
-			}
-		}
-	}
-	if v1 := c.v1(); len(v1.DriveLetters) > 0 && !v1.InitializeDisks {
-		c.warnings = append(c.warnings, "agent_config.ec2launch_v1: drive letters are given on an instance only by InitializeDisks.ps1; set initialize_disks = true, unless something else runs it")
-	}
-}
-
-// agentConfigTexts are the options that may still hold Packer's placeholder.
-func (c *Config) agentConfigTexts() []optionText {
-	var texts []optionText
-	for _, file := range settingFiles() {
-		if !file.used(c) {
-			continue
-		}
-		path, content := file.whole(c.AgentConfig)
-		texts = append(texts, optionText{file.option(file.path), path}, optionText{file.option(file.content), content})
-	}
-	for i, task := range c.v2().Tasks {
-		texts = append(texts, optionText{"agent_config.ec2launch_v2.task[" + strconv.Itoa(i) + "]", task.Stage + task.Name + task.Inputs})
-	}
-	return texts
 }
 
 // wantedSetting is a setting file that is looked at, and what is there now.
@@ -584,6 +467,10 @@ func (r *run) prepareSetting(setting wantedSetting) (agentFile, error) {
 	} else if piece.Exists {
 		before = nil
 	}
-	r.place("agent's settings", setting.place, file.Bytes(), settingChanges(before, file.Redacted()))
+	difference := settingChanges(before, file.Redacted())
+	if len(difference) == 0 && len(settingChanges(was, file.Bytes())) > 0 {
+		difference = []string{"the password differs, which is not shown"}
+	}
+	r.place("agent's settings", setting.place, file.Bytes(), difference)
 	return file, nil
 }

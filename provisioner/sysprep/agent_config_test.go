@@ -125,6 +125,26 @@ func TestMistakesInTheAgentsSettingsAreSaidByValidate(t *testing.T) {
 			}}},
 			[][]string{{"agent_config.ec2launch_v1.drive_letter_mapping_path: blocks for the same file are given too"}},
 		},
+		{
+			"settings that undo what administrator_password sets",
+			map[string]any{
+				"administrator_password": map[string]any{"mode": "specify", "value": plantedPassword},
+				"agent_config": map[string]any{
+					"ec2launch_v2": map[string]any{"task": []map[string]any{
+						{"stage": "preReady", "name": "setAdminAccount", "inputs": `{"password": {"type": "random"}}`},
+					}},
+					"ec2config": map[string]any{
+						"plugins":         map[string]any{"ec2SetPassword": true},
+						"global_settings": map[string]any{"RemoveCredentialsfromSysprepOnStartup": false, "SetDnsSuffixList": false},
+					},
+				},
+			},
+			[][]string{
+				{"agent_config.ec2launch_v2.task[0].task: setAdminAccount is what administrator_password sets"},
+				{`agent_config.ec2config.plugins["ec2SetPassword"]: it is what administrator_password sets`},
+				{`agent_config.ec2config.global_settings["RemoveCredentialsfromSysprepOnStartup"]: it is what administrator_password sets`},
+			},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -314,6 +334,40 @@ func TestAgentSettingsThatDoNotFitTheGuestEndTheBuild(t *testing.T) {
 	}
 }
 
+func TestAnotherPasswordIsADifferenceThatMatters(t *testing.T) {
+	t.Parallel()
+	const old = "Planted-Old-1"
+	for _, test := range []struct {
+		name, path, text string
+		machine          func() windows.Machine
+	}{
+		{
+			"EC2Launch v2", v2Config,
+			"version: 1.0\nconfig:\n  - stage: preReady\n    tasks:\n      - task: setAdminAccount\n        inputs:\n          password:\n            type: static\n            data: " + old + "\n",
+			windows.Server2022,
+		},
+		{
+			"EC2Launch v1", launchConfigPath,
+			strings.Replace(goodV1, `"Random"`, `"Specify", "adminPassword": "`+old+`"`, 1),
+			windows.Server2019,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, windowsOf(runs(test.machine, func(m *windows.Machine) { m.Files[test.path] = windows.File{Text: test.text} }))).with(map[string]any{
+				"show_changes": true, "dry_run": true, "administrator_password": map[string]any{"mode": "specify", "value": plantedPassword},
+			})
+			b.succeeds()
+			b.said("the password differs, which is not shown")
+			for _, secret := range []string{old, plantedPassword} {
+				if strings.Contains(b.ui.text(), secret) || logged.contains(secret) {
+					t.Error("a password is in an output")
+				}
+			}
+		})
+	}
+}
+
 func TestAMissingSettingFileIsMadeFromTheAgentsDefaults(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, windowsOf(runs(windows.Server2019, func(m *windows.Machine) { m.Files[launchConfigPath] = windows.File{Absent: true} }))).
@@ -331,10 +385,26 @@ func TestAgentSettingsThatPackerDoesNotKnowYetAreRefusedLater(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil).with(map[string]any{
 		"administrator_password": map[string]any{"mode": "specify", "value": aws.Unknown},
-		"agent_config":           map[string]any{"ec2launch_v2": map[string]any{"content": aws.Unknown}},
+		"agent_config": map[string]any{
+			"ec2launch_v2": map[string]any{"content": aws.Unknown, "remove_tasks": []string{aws.Unknown}},
+			"ec2launch_v1": map[string]any{
+				"initialize_disks": true, "drive_letter": []map[string]any{{"volume": aws.Unknown, "letter": "M"}},
+				"event_log": []map[string]any{{"log": "System", "level": aws.Unknown}},
+			},
+			"ec2config": map[string]any{
+				"plugins": map[string]any{"Ec2EventLog": aws.Unknown}, "global_settings": map[string]any{"SetDnsSuffixList": aws.Unknown},
+				"drive_letter": []map[string]any{{"volume": "Data", "letter": aws.Unknown}},
+				"event_log":    []map[string]any{{"log": aws.Unknown}},
+			},
+		},
 	})
 	err := b.provision(t.Context())
-	for _, option := range []string{"administrator_password.value", "agent_config.ec2launch_v2.content"} {
+	for _, option := range []string{
+		"administrator_password.value", "agent_config.ec2launch_v2.content", "agent_config.ec2launch_v2.remove_tasks",
+		"agent_config.ec2launch_v1.drive_letter[0]", "agent_config.ec2launch_v1.event_log[0]",
+		`agent_config.ec2config.plugins["Ec2EventLog"]`, `agent_config.ec2config.global_settings["SetDnsSuffixList"]`,
+		"agent_config.ec2config.drive_letter[0]", "agent_config.ec2config.event_log[0]",
+	} {
 		if err == nil || !strings.Contains(err.Error(), option+": its value is still") {
 			t.Errorf("%s is not named: %v", option, err)
 		}
