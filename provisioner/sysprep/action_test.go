@@ -95,6 +95,19 @@ func (b *bench) notTakenForGeneralized() {
 	}
 }
 
+func TestASecondAttemptOfAShutdownWithoutSysprep(t *testing.T) {
+	t.Parallel()
+	b := withoutSysprep(t, runs(windows.Server2022))
+	b.succeeds()
+	b.off()
+	b.succeeds()
+	b.said("This build has made the guest ready already; nothing is left to do")
+	if strings.Contains(b.ui.text(), "sealed the guest") {
+		t.Error("the user is told that the guest is sealed")
+	}
+	b.recorded(handoff.StageShutdown, handoff.ProofNotGeneralized)
+}
+
 func TestAFailedShutdownWithoutSysprepPutsEverythingBack(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -123,6 +123,12 @@ func (r *run) lost(ctx context.Context) error {
 		r.sayUnseen()
 		return nil
 	}
+	if r.session == nil && r.config.asksEC2() {
+		// An earlier attempt has checked what EC2 says of the instance.
+		if err := r.connectEC2(ctx); err != nil {
+			return err
+		}
+	}
 	if r.session == nil {
 		return &image.Failure{
 			Code: codeLost, Problem: "the guest was lost before its verdict was seen, and the builder must not stop it in the middle", Cause: r.verdict.Reason,
@@ -306,14 +312,18 @@ func (r *run) resume(ctx context.Context) (bool, error) {
 	}
 	switch earlier.Stage {
 	case handoff.StageSealed, handoff.StageShutdown:
-		r.say("This build has sealed the guest already; nothing is left to do")
+		done := "sealed the guest"
+		if !r.config.generalizes() {
+			done = "made the guest ready"
+		}
+		r.say("This build has %s already; nothing is left to do", done)
 		r.finish()
 		return true, nil
 	case handoff.StageTriggered, handoff.StageSealerConfirmed:
 	default:
 		return false, nil
 	}
-	r.say("An earlier attempt of this build started Sysprep on the guest; watching it, not starting it again")
+	r.say("An earlier attempt of this build started %s on the guest; watching it, not starting it again", r.config.deed())
 	fresh := r.record
 	r.record = earlier
 	if err := r.connect(ctx); err != nil {

@@ -111,19 +111,14 @@ func (r *run) checkEC2(ctx context.Context) error {
 	if r.record.InstanceID == "" {
 		return &image.Failure{Code: codeInstance, Problem: "EC2 cannot be asked", Cause: errNoInstance, Next: "give instance_id"}
 	}
-	access := r.config.AccessConfig
-	access.Region = r.record.Region
-	session, err := aws.Connect(ctx, access)
-	if err != nil {
-		return &image.Failure{Code: codeEC2, Problem: "connecting to EC2", Cause: err, Next: "check the credentials and the region"}
+	if err := r.connectEC2(ctx); err != nil {
+		return err
 	}
-	r.session = session
-	r.record.Region = session.Region
-	r.say("Asking EC2 about %s in %s", r.record.InstanceID, session.Region)
-	capture, err := aws.CheckCapture(ctx, session, r.record.InstanceID, r.config.AMIName)
+	r.say("Asking EC2 about %s in %s", r.record.InstanceID, r.record.Region)
+	capture, err := aws.CheckCapture(ctx, r.session, r.record.InstanceID, r.config.AMIName)
 	if err != nil {
 		return &image.Failure{
-			Code: codeEC2, Problem: fmt.Sprintf("asking EC2 about %s in %s", r.record.InstanceID, session.Region), Cause: err,
+			Code: codeEC2, Problem: fmt.Sprintf("asking EC2 about %s in %s", r.record.InstanceID, r.record.Region), Cause: err,
 			Next: "check region, profile and the other options for AWS: they have to lead to the instance's account",
 		}
 	}
@@ -143,6 +138,19 @@ func (r *run) checkEC2(ctx context.Context) error {
 		return &image.Failure{Code: codeEC2, Problem: lines[0] + " (nothing was changed on the guest)"}
 	}
 	return &image.Failure{Code: codeEC2, Problem: "the instance cannot become an AMI; nothing was changed on the guest:\n  " + strings.Join(lines, "\n  ")}
+}
+
+// connectEC2 makes the session in which EC2 is asked.
+func (r *run) connectEC2(ctx context.Context) error {
+	access := r.config.AccessConfig
+	access.Region = r.record.Region
+	session, err := aws.Connect(ctx, access)
+	if err != nil {
+		return &image.Failure{Code: codeEC2, Problem: "connecting to EC2", Cause: err, Next: "check the credentials and the region"}
+	}
+	r.session = session
+	r.record.Region = session.Region
+	return nil
 }
 
 // obstacle words what EC2 said.

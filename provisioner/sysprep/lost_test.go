@@ -174,3 +174,21 @@ func TestASecondAttemptThatFindsNobody(t *testing.T) {
 		t.Errorf("%d sealers were started", n)
 	}
 }
+
+// The second attempt has asked EC2 nothing yet when it finds the guest gone.
+func TestASecondAttemptThatFindsNobodyAsksEC2(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, windowsOf(slowly)).withEC2("golden").with(map[string]any{"packer_builder_type": "amazon-ebs"})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	b.generalizing(func() {
+		_ = b.machine.Break(winrm.Refused)
+		cancel()
+	})
+	if err := b.provision(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("the first attempt ended with %v", err)
+	}
+	b.succeeds()
+	b.recorded(handoff.StageShutdown, handoff.ProofByShutdown)
+	b.stopped()
+}
