@@ -242,9 +242,11 @@ func (j *Job) Plan(ctx context.Context) (*guest.SealPlan, LogStarts, error) {
 		plan.Commands = append(plan.Commands, guest.Command{File: j.expand(command.File), Arguments: j.expand(command.Arguments)})
 	}
 	if leftovers := j.Guest.Leftovers(); leftovers != "" {
-		plan.Sealed = append(plan.Sealed, guest.Act{
+		// They may hold a secret, and nobody may come back to delete them.
+		remove := guest.Act{
 			Act: guest.ActRun, Path: j.expand(`%windir%\System32\cmd.exe`), Arguments: `/d /c del /q "` + leftovers + `"`, Seconds: 30,
-		})
+		}
+		plan.Failed, plan.Sealed = append(plan.Failed, remove), append(plan.Sealed, remove)
 	}
 	plan.Sealed = append(plan.Sealed, guest.Act{Act: guest.ActDeleteFolder, Path: j.Folder()})
 	return plan, starts(), nil

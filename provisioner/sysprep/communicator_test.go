@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,12 +29,17 @@ type sshLike struct {
 	// linux says that there is no Windows at the other end.
 	linux bool
 	calls atomic.Int64
+	// cut says that the connection is broken.
+	cut atomic.Bool
 	// down counts the calls after the guest had been switched off.
 	down atomic.Int64
 }
 
 func (c *sshLike) count() error {
 	c.calls.Add(1)
+	if c.cut.Load() {
+		return errors.New("ssh: the connection was reset")
+	}
 	if !c.guest.Reachable() {
 		c.down.Add(1)
 		return errors.New("ssh: the connection was closed")
@@ -121,6 +127,47 @@ func TestARefusalOverSSHIsPutBack(t *testing.T) {
 	b.asBefore()
 	b.noResidue()
 	b.keepsLogs()
+}
+
+func TestARefusalBehindABrokenSSHLeavesNoRequests(t *testing.T) {
+	t.Parallel()
+	b, comm := newSSH(t, func(m *windows.Machine) {
+		m.Sysprep.Refuse, m.Sysprep.Validate = windows.RefuseBitLocker(), windows.Seconds(240)
+	})
+	b.with(map[string]any{"administrator_password": map[string]any{"mode": "specify", "value": plantedPassword}})
+	requests := func() (paths []string) {
+		for _, path := range b.guest().Files(`C:\Windows\Temp`) {
+			if strings.Contains(path, "ec2-sysprep") {
+				paths = append(paths, path)
+			}
+		}
+		return paths
+	}
+	found := make(chan int, 1)
+	go func() {
+		ticker := time.NewTicker(5 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-b.t.Context().Done():
+				return
+			}
+			record, err := handoff.Read(filepath.Join(b.folder, "record.json"))
+			if err == nil && record.Stage == handoff.StageSealerConfirmed {
+				comm.cut.Store(true)
+				found <- len(requests())
+				return
+			}
+		}
+	}()
+	if err := b.provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-found; n == 0 {
+		t.Error("there were no requests to be left behind")
+	}
+	b.eventually("the guest has deleted the requests", func() bool { return len(requests()) == 0 }, func() string { return strings.Join(requests(), ", ") })
 }
 
 func TestRestrictedLanguageOverSSH(t *testing.T) {
