@@ -179,9 +179,10 @@ type secret struct {
 
 // secrets are all values that are or may be a password: what setAdminAccount
 // has as its inputs, but for a name, an expiry and a known type. A task whose
-// name is nearly that counts too.
+// name is nearly that counts too, and so does what stands under a key password
+// anywhere in the file, as in one that is indented wrongly.
 func (f *EC2LaunchV2) secrets() []secret {
-	var found []secret
+	found := passwordsIn(f.root)
 	for _, stage := range f.stageNodes() {
 		for _, task := range taskNodes(stage) {
 			name := nameIn(task, "task", taskNames())
@@ -197,6 +198,23 @@ func (f *EC2LaunchV2) secrets() []secret {
 				}
 			}
 		}
+	}
+	return found
+}
+
+func passwordsIn(n *yaml.Node) []secret {
+	var found []secret
+	for k, v := range members(n) {
+		switch near := nearest(k.Value, []string{"password"}); {
+		case near == "":
+		case v.Kind == yaml.MappingNode:
+			found = append(found, secretsOfPassword(v)...)
+		default:
+			found = append(found, secret{node: v})
+		}
+	}
+	for _, c := range n.Content {
+		found = append(found, passwordsIn(c)...)
 	}
 	return found
 }
