@@ -122,6 +122,7 @@ func (f *EC2LaunchV2) Tasks() []Task {
 				t.Inputs = plain(inputs)
 			}
 			if r := ruleOf(t.Name); r != nil {
+				readFlags(t.Inputs, r.inputs)
 				t.Frequency = r.frequency
 				if t.Frequency == "" {
 					t.Frequency = frequencyOf(t.Inputs)
@@ -131,6 +132,24 @@ func (f *EC2LaunchV2) Tasks() []Task {
 		}
 	}
 	return tasks
+}
+
+// readFlags turns the words that the agent takes for true or false into what it
+// takes them for.
+func readFlags(inputs any, s *shape) {
+	if s == nil {
+		return
+	}
+	list, _ := inputs.([]any)
+	for _, item := range list {
+		readFlags(item, s.item)
+	}
+	m, _ := inputs.(map[string]any)
+	for _, f := range s.fields {
+		if word, ok := m[f.name].(string); ok && f.kind == aFlag && oldFlag.MatchString(word) {
+			m[f.name] = slices.Contains([]string{"y", "yes", "on"}, strings.ToLower(word))
+		}
+	}
 }
 
 // frequencyOf is the frequency that all inputs of a task have.

@@ -243,6 +243,21 @@ func TestRewritingTheDefaultChangesNothingButTheEdit(t *testing.T) {
 	}
 }
 
+func TestFlagsOfYAML11AreReadAsTheAgentReadsThem(t *testing.T) {
+	f := mustParseV2(t, "config:\n- stage: postReady\n  tasks:\n  - task: setHostName\n    inputs: {hostName: on, reboot: Yes}\n"+
+		"  - task: executeScript\n    inputs: [{content: no, detach: off}]\n  - task: startSsm\n    inputs: {x: yes}\n")
+	want := []any{
+		map[string]any{"hostName": "on", "reboot": true},
+		[]any{map[string]any{"content": "no", "detach": false}},
+		map[string]any{"x": "yes"},
+	}
+	for i, task := range f.Tasks() {
+		if diff := cmp.Diff(want[i], task.Inputs); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestAFileThatHasTheSettingsStaysAsItIs(t *testing.T) {
 	text := "config:   # odd, but fine\n  -   {stage: PreReady, tasks: [ {task: setAdminAccount, inputs: {password: {type: 'random'}}} ]}\n\n\nversion:  1.0\n"
 	f := mustParseV2(t, text)

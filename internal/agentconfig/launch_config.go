@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -115,6 +116,8 @@ func (c *launchCheck) launchKey(k launchKey) {
 		c.add(v, finding.Warning, "shape", trueFalseHint, "%s is a number", k.name)
 	case k.mandatory:
 		c.add(v, finding.Error, "shape", trueFalseHint, "%s is %s and must be true or false; %s", k.name, v.kind, fallsBack)
+	case v.kind == jsonString && strings.EqualFold(v.text, "true"):
+		c.add(v, finding.Warning, "shape", trueFalseHint, "%s is a text, which counts as true whatever it says", k.name)
 	case v.kind == jsonNull:
 		c.add(v, finding.Warning, "shape", trueFalseHint, "%s is null, which counts as false", k.name)
 	default:
@@ -212,12 +215,18 @@ func (f *LaunchConfig) Redacted() []byte {
 }
 
 // Value is the value of a key, whatever the case of its letters: "true",
-// "false" or the text. That of adminPassword is a secret. ok is false when the
-// key is missing or holds a list, an object or null.
+// "false" or the text. A number where one of the two is expected is what the
+// agent takes it for. That of adminPassword is a secret. ok is false when the key
+// is missing or holds a list, an object or null.
 func (f *LaunchConfig) Value(key string) (value string, ok bool) {
 	m := f.root.lookup(key)
 	if m == nil || m.value.kind == jsonObject || m.value.kind == jsonArray || m.value.kind == jsonNull {
 		return "", false
+	}
+	name := asRead(key, launchKeyNames())
+	if m.value.kind == jsonNumber && slices.ContainsFunc(launchKeys, func(k launchKey) bool { return k.flag && k.name == name }) {
+		n, err := strconv.ParseFloat(m.value.text, 64)
+		return strconv.FormatBool(err != nil || n != 0), true
 	}
 	return m.value.text, true
 }

@@ -189,13 +189,13 @@ func TestApplyToLaunchConfigRefuses(t *testing.T) {
 }
 
 func TestValuesOfLaunchConfig(t *testing.T) {
-	f := mustParseLaunch(t, `{"SETWALLPAPER": true, "adminPasswordType": "Random", "handleUserData": 1, "adminPassword": null, "x": []}`)
-	for key, want := range map[string]string{"setWallpaper": "true", "AdminPasswordType": "Random", "handleuserdata": "1"} {
+	f := mustParseLaunch(t, `{"SETWALLPAPER": true, "adminPasswordType": "Random", "handleUserData": 1, "setComputerName": 0.0, "adminPassword": null, "x": []}`)
+	for key, want := range map[string]string{"setWallpaper": "true", "AdminPasswordType": "Random", "handleuserdata": "true", "setcomputername": "false"} {
 		if got, ok := f.Value(key); !ok || got != want {
 			t.Errorf("%s = %q, %v", key, got, ok)
 		}
 	}
-	for _, key := range []string{"adminPassword", "x", "setComputerName"} {
+	for _, key := range []string{"adminPassword", "x", "setMonitorAlwaysOn"} {
 		if got, ok := f.Value(key); ok {
 			t.Errorf("%s = %q", key, got)
 		}
