@@ -84,6 +84,8 @@ func TestAnInstanceHasThePasswordThatWasForetold(t *testing.T) {
 			{"as shipped", nil, false, "random", "", "makes a random one up"},
 			{"random", map[string]any{"mode": "random"}, false, "random", "", "makes a random one up"},
 			{"specified", specify, false, "specified", plantedPassword, ""},
+			{"specified in awkward characters", map[string]any{"mode": "specify", "value": awkward}, false, "specified", awkward, ""},
+			{"kept in awkward characters", map[string]any{"mode": "keep", "value": awkward}, false, "specified", awkward, ""},
 			{"kept", keep, false, "specified", "own", "Windows Setup sets the one in the answer file"},
 			{"kept by its value", map[string]any{"mode": "keep", "value": plantedPassword}, false, "specified", plantedPassword, "Windows Setup sets the one in the answer file"},
 			{"random without Sysprep", map[string]any{"mode": "random"}, true, "random", "", "makes a random one up"},
@@ -104,7 +106,7 @@ func TestAnInstanceHasThePasswordThatWasForetold(t *testing.T) {
 				b.succeeds()
 				shutOff(b)
 				b.said("password: ", test.said)
-				for _, secret := range []string{plantedPassword, own} {
+				for _, secret := range append([]string{plantedPassword, own}, spelled...) {
 					record, _ := os.ReadFile(filepath.Join(b.folder, "record.json"))
 					if strings.Contains(b.ui.text(), secret) || logged.contains(secret) || strings.Contains(string(record), secret) {
 						t.Error("the password is in an output")

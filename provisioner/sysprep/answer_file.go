@@ -217,11 +217,14 @@ func (r *run) prepareAnswerFile(agent launchagent.Found, answer *guest.Call[gues
 	if secured != nil {
 		file, options.Shipped = secured, shipped
 	}
+	removed := secured != nil && agent.ID() == (launchagent.EC2Config{}).ID()
 	for _, f := range file.Check(options) {
-		switch f.Severity {
-		case finding.Error:
+		switch {
+		case f.Severity == finding.Error:
 			return nil, &image.Failure{Code: codeAnswerFile, Problem: f.String()}
-		case finding.Warning:
+		case removed && f.ID == "clear-text-secret" && strings.HasPrefix(f.Message, "<AdministratorPassword>"):
+			r.say("Warning: the administrator's password stands in clear text in %s of the image, as EC2Config itself writes it; it removes it at an instance's first start (%s is turned on)", r.expand(agent.AnswerFile()), removeCredentials)
+		case f.Severity == finding.Warning:
 			r.say("Warning: %s", f)
 		}
 	}

@@ -82,14 +82,25 @@ func (r *run) sayFiles(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("looking at %s on the guest: %w", file.Path, err)
 		}
-		sum := sha256.Sum256(file.Data)
-		r.say("  %s %s: %d bytes, SHA-256 %s", file.Name, r.expand(file.Path), len(file.Data), hex.EncodeToString(sum[:]))
+		data := file.Data
+		if file.Lasting != nil {
+			data = file.Lasting
+		}
+		sum := sha256.Sum256(data)
+		r.say("  %s %s: %d bytes, SHA-256 %s", file.Name, r.expand(file.Path), len(data), hex.EncodeToString(sum[:]))
 		if now.Exists {
 			r.say("    now %d bytes, SHA-256 %s", now.Size, now.SHA256)
 		} else {
 			r.say("    not there now")
 		}
 		r.sayDifference(file, "    ")
+		if file.Lasting == nil {
+			continue
+		}
+		r.say("    and while the guest is being sealed:")
+		for _, line := range lineChanges(file.Lasting, file.Data) {
+			r.say("    %s", line)
+		}
 	}
 	return nil
 }

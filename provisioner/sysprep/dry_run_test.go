@@ -44,6 +44,13 @@ func TestADryRunSaysEverythingAndChangesNothing(t *testing.T) {
 			},
 		},
 		{
+			name: "with EC2Config and settings of the user's", golden: "dry-run-ec2config-settings.ui", machine: runs(windows.Server2012R2),
+			options: map[string]any{
+				"administrator_password": map[string]any{"mode": "specify", "value": plantedPassword},
+				"agent_config":           map[string]any{"ec2config": map[string]any{"set_rdp_certificate": true}},
+			},
+		},
+		{
 			name: "of a build with an answer file of its own", golden: "dry-run-own.ui",
 			options: map[string]any{"answer_file_content": own, "shutdown": "agent"},
 		},

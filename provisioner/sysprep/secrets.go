@@ -107,7 +107,7 @@ func inUTF16(text string) []byte {
 }
 
 // tells says whether data holds a secret that this build knows.
-func (r *run) tells(data []byte) bool { return r.secrets.Replace(string(data)) != string(data) }
+func (r *run) tells(data []byte) bool { return !bytes.Equal(r.redact(data), data) }
 
 // veil takes the secrets out of an error's text: what a program on the guest
 // printed may stand in it.
