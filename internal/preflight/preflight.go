@@ -81,6 +81,9 @@ type Facts struct {
 	// Administrator is the name of the built-in administrator, the account with
 	// the relative id 500; empty when nobody could tell.
 	Administrator string
+	// AdministratorSID is its security identifier. That of a domain's
+	// administrator ends alike.
+	AdministratorSID string
 	// ClockOffset is the guest's clock minus ours.
 	ClockOffset time.Duration
 }

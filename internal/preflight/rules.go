@@ -371,7 +371,7 @@ func administrator() ([]guest.Asker, judge) {
 			if !strings.HasSuffix(account["SID"], "-500") {
 				continue
 			}
-			f.Administrator = account["Name"]
+			f.Administrator, f.AdministratorSID = account["Name"], account["SID"]
 			looksUp := f.Agent.Agent != nil && f.Agent.ID() == "ec2launch-v1"
 			if !looksUp && !strings.EqualFold(account["Name"], "Administrator") {
 				return warn("the built-in administrator is called "+account["Name"]+", and the agent's answer file has commands for Administrator",

@@ -177,7 +177,9 @@ func (r *run) keptPassword(file *answerfile.File) (string, error) {
 			Next:    next,
 		}
 	}
-	if !strings.HasSuffix(r.facts.Identity.SID, "-500") {
+	// A domain's administrator is another account, whose password must not get
+	// into an image.
+	if r.facts.Identity.SID == "" || !strings.EqualFold(r.facts.Identity.SID, r.facts.AdministratorSID) {
 		return "", refuse("nobody here knows it, because the connection's user %s is not the built-in administrator", r.facts.Identity.User)
 	}
 	password := r.config.WinRMPassword

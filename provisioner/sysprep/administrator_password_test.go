@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/guest"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/handoff"
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/lab/windows"
+	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/preflight"
 )
 
 func TestMistakesInTheAdministratorsPasswordAreSaidByValidate(t *testing.T) {
@@ -175,6 +177,32 @@ func TestAPasswordThatCannotBeWhatWasWantedEndsTheBuild(t *testing.T) {
 			b.untouched()
 			b.noResidue()
 		})
+	}
+}
+
+// On a member of a domain the connection may be that of the domain's
+// administrator, whose identifier ends with 500 too.
+func TestOnlyTheGuestsOwnAdministratorsPasswordIsKept(t *testing.T) {
+	t.Parallel()
+	const own, domain = "S-1-5-21-1713042563-2043160183-3206215862-500", "S-1-5-21-1004336348-1177238915-682003330-500"
+	for _, test := range []struct {
+		name, connected, local, want string
+	}{
+		{"the guest's own administrator", own, own, plantedPassword},
+		{"a domain's administrator", domain, own, ""},
+		{"a guest that does not say who its administrator is", own, "", ""},
+	} {
+		r := &run{
+			config: &Config{AdministratorPassword: &AdministratorPasswordConfig{Mode: "keep"}, WinRMHost: "192.0.2.1", WinRMPassword: plantedPassword},
+			facts:  &preflight.Facts{Identity: guest.Identity{User: "Administrator", SID: test.connected}, AdministratorSID: test.local},
+		}
+		got, err := r.keptPassword(nil)
+		if got != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%s: the right password was kept: %v (%v)", test.name, got == test.want, err)
+		}
+		if err != nil {
+			wantFailure(t, err, "ES-216", "is not the built-in administrator", "give administrator_password.value")
+		}
 	}
 }
 
