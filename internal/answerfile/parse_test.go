@@ -40,6 +40,7 @@ func TestSyntaxErrorsSayWhereAndWhy(t *testing.T) {
 		"white space":                      {" \r\n", "f.xml:1:1: the file is empty"},
 		"no element":                       {"<!-- x -->", "f.xml:1:1: the file holds no element"},
 		"plain text":                       {"hello", "f.xml:1:1: text outside the root element"},
+		"a byte that is no character":      {"<?xml version=\"1.0\" encoding=\"windows-1252\"?>\n<a>\x90</a>", "f.xml:2:4: byte 0x90 is no character of windows-1252, the encoding of the file; save the file as UTF-8"},
 		"an entity in the place of a root": {" &#70;", "f.xml:1:2: text outside the root element"},
 		"text behind the root":             {"<a/>\n  x", "f.xml:2:3: text outside the root element"},
 		"two roots":                        {"<a/>\n<b/>", "f.xml:2:1: a second root element <b> after <a>"},

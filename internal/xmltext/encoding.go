@@ -131,11 +131,15 @@ func decodeUTF16(data []byte, enc Encoding) (string, Encoding, error) {
 }
 
 func decodeBytes(data []byte, m *charmap.Charmap, c Charset) (string, Encoding, error) {
-	text, err := m.NewDecoder().Bytes(data)
-	if err != nil {
-		return "", Encoding{}, fmt.Errorf("reading it as %s: %w", c, err)
+	var b strings.Builder
+	for _, one := range data {
+		r := m.DecodeByte(one)
+		if r == utf8.RuneError {
+			return "", Encoding{}, &errUnreadable{b.String(), fmt.Sprintf("byte 0x%02x is no character of %s, the encoding of the file; save the file as UTF-8", one, c)}
+		}
+		b.WriteRune(r)
 	}
-	return string(text), Encoding{Charset: c}, nil
+	return b.String(), Encoding{Charset: c}, nil
 }
 
 // encode is the reverse of decode.

@@ -253,6 +253,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{list, "\ufeff" + list, strings.ReplaceAll(list, "\n", "\r\n"), `<?xml version="1.0" encoding="windows-1252"?><a b = 'c'/>`, "<x:a xmlns:x='u'><![CDATA[<]]>&#65;</x:a>", "<!DOCTYPE a><a>\r</a><!-- -->"} {
 		f.Add([]byte(text))
 	}
+	f.Add([]byte("<?xml \x90encoding=\"windows-1252\"?><A/>"))
 	f.Add(wide(list, false, true))
 	f.Add(wide(list, true, false))
 	f.Fuzz(func(t *testing.T, data []byte) {
