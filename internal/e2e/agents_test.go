@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -352,6 +353,47 @@ func TestWholeFilesOfTheUsersReachTheImage(t *testing.T) {
 				t.Errorf("the instance has another password (%s):\n%s", boot.Password, r.output)
 			}
 		})
+	}
+}
+
+// The other ways to shut down, in a build that ends with the provisioner.
+func TestTheOtherWaysToShutDownOfEachAgent(t *testing.T) {
+	for name, describe := range map[string]func() windows.Machine{
+		"EC2Launch v2": windows.Server2022, "EC2Launch v1": windows.Server2019, "EC2Config": windows.Server2012R2,
+	} {
+		for _, shutdown := range []string{"agent", "none"} {
+			t.Run(name+", "+shutdown, func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, guestOf(describe))
+				template, err := os.ReadFile(b.edited("full-job.pkr.hcl", "\n    before_sysprep {", "\n    shutdown = \""+shutdown+"\"\n    reconnect_timeout = \"8s\"\n    before_sysprep {"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				provisioner, _, cut := strings.Cut(string(template), "  post-processor")
+				if !cut {
+					t.Fatal("the example has no post-processor")
+				}
+				r := b.build(b.write("provisioner.pkr.hcl", provisioner+"}\n"), nil)
+				if r.code != 0 {
+					t.Fatalf("packer ended with %d:\n%s", r.code, r.output)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				for up := shutdown == "none"; b.guest().On() != up; {
+					select {
+					case <-time.After(10 * time.Millisecond):
+					case <-ctx.Done():
+						t.Fatalf("the guest is up: %t, wanted %t:\n%s", !up, up, r.output)
+					}
+				}
+				if state := b.guest().ImageState(); state != "IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE" {
+					t.Errorf("the guest's image state is %s:\n%s", state, r.output)
+				}
+				if n := len(b.images()); n != 0 {
+					t.Errorf("the lab has %d images", n)
+				}
+			})
+		}
 	}
 }
 
