@@ -36,15 +36,7 @@ func ParseDriveLetterMapping(name string, data []byte) (*DriveLetterMapping, err
 // and a letter, as they are written.
 func (f *DriveLetterMapping) Letters() []DriveLetter {
 	var letters []DriveLetter
-	m := f.root.lookup(keyMapping)
-	if m == nil {
-		return nil
-	}
-	items := m.value.items
-	if m.value.kind == jsonObject {
-		items = []*jsonValue{m.value}
-	}
-	for _, item := range items {
+	for _, item := range f.items(keyMapping) {
 		if d := (DriveLetter{Volume: item.textOf(keyVolume), Letter: item.textOf(keyLetter)}); d.Volume != "" && d.Letter != "" {
 			letters = append(letters, d)
 		}

@@ -37,15 +37,7 @@ func ParseEventLog(name string, data []byte) (*EventLog, error) {
 // Events are the file's entries in its order, those that name a log.
 func (f *EventLog) Events() []Event {
 	var events []Event
-	m := f.root.lookup(keyEvents)
-	if m == nil {
-		return nil
-	}
-	items := m.value.items
-	if m.value.kind == jsonObject {
-		items = []*jsonValue{m.value}
-	}
-	for _, item := range items {
+	for _, item := range f.items(keyEvents) {
 		e := Event{Log: item.textOf(keyLog), Source: item.textOf(keySource), Level: asRead(item.textOf(keyLevel), eventLevels())}
 		if n := item.lookup(keyEntries); n != nil {
 			e.Entries, _ = strconv.Atoi(n.value.text)

@@ -18,6 +18,19 @@ type launchFile struct {
 	root *jsonValue
 }
 
+// items are the elements of the list under a key. One object in the place of
+// the list counts as its only element, as it does for PowerShell.
+func (f launchFile) items(key string) []*jsonValue {
+	m := f.root.lookup(key)
+	switch {
+	case m == nil:
+		return nil
+	case m.value.kind == jsonObject:
+		return []*jsonValue{m.value}
+	}
+	return m.value.items
+}
+
 func readLaunchFile(name string, data []byte) (launchFile, error) {
 	t, err := newTextFile(name, data)
 	if err != nil {

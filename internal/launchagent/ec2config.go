@@ -121,7 +121,7 @@ func (EC2Config) Settings(action Action) []Setting {
 	if action == ActionShutdown {
 		return nil
 	}
-	return []Setting{denyRDP}
+	return []Setting{DenyRDP}
 }
 
 // Logs implements Agent.

@@ -162,7 +162,7 @@ func (EC2LaunchV1) Settings(action Action) []Setting {
 	if action == ActionShutdown {
 		return nil
 	}
-	return []Setting{denyRDP, hibernation}
+	return []Setting{DenyRDP, hibernation}
 }
 
 // Tasks implements Agent. Each script registers its own anew.

@@ -83,7 +83,7 @@ func (EC2LaunchV2) Settings(action Action) []Setting {
 	if action == ActionShutdown {
 		return nil
 	}
-	return []Setting{denyRDP, hibernation}
+	return []Setting{DenyRDP, hibernation}
 }
 
 // Restores implements Agent.
@@ -111,9 +111,10 @@ func (EC2LaunchV2) Logs() []string {
 
 // What every agent's way to Sysprep changes.
 var (
-	// BeforeSysprep.cmd denies remote desktop connections; a guest that was not
-	// sealed must not be left without them.
-	denyRDP = Setting{`HKLM\SYSTEM\CurrentControlSet\Control\Terminal Server`, "fDenyTSConnections"}
+	// DenyRDP is 1 where remote desktop connections are denied, as
+	// BeforeSysprep.cmd leaves it; a guest that was not sealed must not be left
+	// without them. Source: the AWS user guide on Sysprep.
+	DenyRDP = Setting{`HKLM\SYSTEM\CurrentControlSet\Control\Terminal Server`, "fDenyTSConnections"}
 	// Hibernation is turned off.
 	hibernation = Setting{`HKLM\SYSTEM\CurrentControlSet\Control\Power`, "HibernateEnabled"}
 )

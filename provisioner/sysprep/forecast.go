@@ -9,10 +9,6 @@ import (
 	"github.com/golden-ami/packer-plugin-ec2-sysprep/internal/launchagent"
 )
 
-// denyRDP refuses remote desktop where it is 1. Source: the AWS user guide on
-// Sysprep, whose scripts set it.
-var denyRDP = launchagent.Setting{Path: `HKLM\SYSTEM\CurrentControlSet\Control\Terminal Server`, Name: "fDenyTSConnections"}
-
 // outlook is what the forecast asks of the guest besides what is read anyway.
 type outlook struct {
 	before, specialize *guest.Call[guest.Piece]
@@ -23,7 +19,7 @@ type outlook struct {
 }
 
 func newOutlook(agent launchagent.Found) *outlook {
-	o := &outlook{deny: guest.RegistryValue(denyRDP.Path, denyRDP.Name), winRM: guest.WinRM()}
+	o := &outlook{deny: guest.RegistryValue(launchagent.DenyRDP.Path, launchagent.DenyRDP.Name), winRM: guest.WinRM()}
 	o.beforePath, _ = agent.Script(launchagent.BeforeSysprep)
 	o.specializePath, _ = agent.Script(launchagent.Specialize)
 	if o.beforePath != "" {
